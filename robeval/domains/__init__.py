@@ -1,0 +1,1 @@
+"""The domains: one kind of problem each."""

@@ -1,0 +1,1 @@
+"""Trajectory prediction: where will a road user be, given where it was?"""

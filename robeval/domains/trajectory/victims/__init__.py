@@ -1,0 +1,1 @@
+"""Trajectory predictors, one per file."""

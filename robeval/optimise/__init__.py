@@ -1,0 +1,1 @@
+"""Optimisers over a perturbation, shared by attacks."""

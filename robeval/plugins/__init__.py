@@ -1,0 +1,1 @@
+"""What can stand in each place of the line, and how it is found."""

@@ -1,0 +1,202 @@
+"""What an author writes: attacks, defenses and domains.
+
+Every hook that is not overridden is the identity, so one base serves an attack on the training data, on the
+weights and on the input, and `none` is a plugin like any other. The fields of an attack or a defense (frozen
+dataclasses) are its options.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+from robeval.plugins.threat import Budget, ThreatModel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pytorch_lightning import LightningModule
+    from torch import Tensor, nn
+
+    from robeval.arrays import Batch
+    from robeval.plugins.data import Dataset
+    from robeval.plugins.victim import Victim
+    from robeval.plugins.views import View
+    from robeval.seeding import Draws, Seed
+
+B = TypeVar("B", bound="Batch")
+
+
+@dataclass(frozen=True)
+class Attack(Generic[B]):
+    """Base of all attacks; override the hook where the attack acts.
+
+    The framework checks the result against the budget, judges success, counts cost and makes the draws.
+    """
+
+    threat: ClassVar[ThreatModel]
+    surrogate: ClassVar[Any] = None
+    """An attack that can transfer declares this as an option: the victim plugin whose gradients it uses instead."""
+
+    def poison(self, data: Dataset, budget: float, seed: Seed) -> Dataset:
+        """The training data after the attacker had its hands on it."""
+        return data
+
+    def tamper(self, victim: Victim, budget: float, seed: Seed) -> Victim:
+        """The trained victim after the attacker had its hands on the weights."""
+        return victim
+
+    def perturb(self, view: View[B], batch: B, budget: float, draw: Draws) -> B:
+        """The adversarial input for every example of `batch`, same order, same ids."""
+        return batch
+
+
+GradientPath = Literal["exact", "straight-through", "expectation", "none"]
+
+
+@dataclass(frozen=True)
+class Defense:
+    """Base of all defenses; override the hooks where the defense acts."""
+
+    gradient: ClassVar[GradientPath] = "exact"
+    """How an adaptive attacker differentiates what `harden` adds; "none" means that it cannot."""
+    warm_start: ClassVar[bool] = False
+    """Whether `robustify` starts from the victim trained without the defense."""
+
+    def sanitize(self, data: Dataset, seed: Seed) -> Dataset:
+        """The training data after cleaning."""
+        return data
+
+    def robustify(self, victim: Victim, data: Dataset, seed: Seed) -> LightningModule:
+        """What `Trainer.fit` trains: the victim, or a module that holds it and has another objective."""
+        return victim
+
+    def harden(self, victim: nn.Module, data: Dataset, seed: Seed) -> nn.Module:
+        """The victim as it is deployed: same `forward(batch)`, with whatever acts at inference around it.
+
+        `data` is the (sanitised) data set, for calibration on its `train` or `val` split only.
+        """
+        return victim
+
+
+@runtime_checkable
+class Certifies(Protocol):
+    """A hardened victim that can prove a bound."""
+
+    radius: float
+    """The budget up to which the bound holds, in `radius_budget`'s unit."""
+    radius_budget: Budget
+
+    def certify(self, batch: Any) -> Mapping[str, Tensor]:
+        """Per metric of the domain, the worst value that any input within `radius` can reach: [batch] each."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a domain: the mean of a per-example value, or a ratio of two means.
+
+    `direction` is what is better for the defender. A NaN value means "does not apply to this example" and is left
+    out of both n and the mean. With `per`, the figure is mean(value) / mean(per) over the examples where both apply.
+    """
+
+    name: str
+    unit: str
+    direction: Literal["higher", "lower"]
+    meaning: str
+    kind: Literal["mean", "proportion"] = "mean"
+    value: str | None = None
+    per: str | None = None
+    decimals: int = 2
+
+    @property
+    def column(self) -> str:
+        """The per-example value that it summarises."""
+        return self.value or self.name
+
+
+@dataclass(frozen=True)
+class Trial(Generic[B]):
+    """One judged batch: what went in and what came out, clean and adversarial."""
+
+    victim: nn.Module
+    clean: B
+    adversarial: B
+    clean_output: Any
+    output: Any
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What `robeval run DOMAIN` runs when nothing else is said; plugin specs as on the command line."""
+
+    dataset: str
+    victim: str
+    attacks: tuple[str, ...]
+    defenses: tuple[str, ...]
+    max_examples: int = 96
+
+
+class Domain(ABC, Generic[B]):
+    """One kind of problem: its batch, its metrics, its budget check, its pictures."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    batch: ClassVar[type[Batch]]
+    metrics: ClassVar[tuple[Metric, ...]]
+    """The first is the headline."""
+    defaults: ClassVar[Defaults]
+
+    @abstractmethod
+    def score(self, trial: Trial[B]) -> Mapping[str, Tensor]:
+        """One value per example for every column that a metric names, and `success` (0 or 1): [batch] each."""
+
+    @abstractmethod
+    def spent(self, clean: B, adversarial: B) -> Mapping[str, Tensor]:
+        """What was really spent, by budget or constraint name: [batch] each.
+
+        Infinite where the attack touched what it may not touch.
+        """
+
+    def problems(self, batch: B) -> Mapping[str, Tensor]:
+        """Inputs that are not in their range: what is wrong → bool [batch]."""
+        return {}
+
+    @abstractmethod
+    def answer(self, output: Any) -> Tensor:
+        """The victim's output as one float tensor [batch, ...], for the finiteness and repeatability checks."""
+
+    def reveal(self, output: Any, access: str) -> Any:
+        """The part of an output that `access` grants; already detached."""
+        return output
+
+    def groups(self, batch: B) -> Sequence[str]:
+        """The group of each example (speed regime, topic...); figures are also given by group."""
+        return ("",) * len(batch)
+
+    def clusters(self, batch: B) -> Sequence[str]:
+        """Examples that share a cluster are not independent (same scene, same query)."""
+        return batch.ids
+
+    def picture(self, trial: Trial[B], title: str = "") -> Figure:
+        """What a person looks at: one example, clean beside adversarial."""
+        raise NotImplementedError(f"domain '{self.name}' draws no pictures yet")
+
+
+@dataclass(frozen=True)
+class NoAttack(Attack[Any]):
+    """The clean row: nothing is perturbed.
+
+    Source: the reference that every attacked figure is read against.
+    """
+
+    threat = ThreatModel(access="none", budget=Budget("nothing", "", 0.0), goal="none")
+
+
+@dataclass(frozen=True)
+class NoDefense(Defense):
+    """The undefended column: the victim as it was trained.
+
+    Source: the reference that every defense is read against.
+    """

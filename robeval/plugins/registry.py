@@ -1,0 +1,143 @@
+"""Names and what stands behind them. Nothing is imported until it is used."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from robeval.errors import DuplicatePlugin, MissingExtra, PluginError, UnknownPlugin
+
+KINDS = ("attack", "defense", "dataset", "victim", "domain")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered plugin."""
+
+    kind: str
+    name: str
+    target: str | type
+    summary: str
+    extra: str | None
+    place: str
+
+    @property
+    def domain(self) -> str:
+        """The domain that it belongs to; '*' for every domain."""
+        return self.name.split("/")[0] if "/" in self.name else ("*" if self.kind != "domain" else self.name)
+
+    @property
+    def short(self) -> str:
+        """The name inside its domain."""
+        return self.name.split("/")[-1]
+
+    def load(self) -> Any:
+        """The class behind the name.
+
+        Raises MissingExtra when an optional dependency is absent, PluginError when the plugin is broken.
+        """
+        if not isinstance(self.target, str):
+            return self.target
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").split(".")[0]
+            if self.extra or (missing and missing != module.split(".")[0]):
+                raise MissingExtra(f"{self.kind} '{self.name}'", missing, self.extra) from error
+            raise PluginError(f"{self.kind} '{self.name}' ({self.place}): {error}") from error
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} '{self.name}' ({self.place}) cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+
+
+@dataclass
+class Registry:
+    """The one door for built-in and guest plugins.
+
+    A name is ``domain/plugin-name``; the name of a domain has no prefix. The target is ``"module:Class"``, imported
+    on use, or a class (in a notebook or a test).
+    """
+
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    """Guests that could not be registered: (where, why)."""
+    place: str | None = None
+
+    def attack(self, name: str, target: str | type, summary: str = "", *, extra: str | None = None) -> None:
+        """Register an attack."""
+        self._add("attack", name, target, summary, extra)
+
+    def defense(self, name: str, target: str | type, summary: str = "", *, extra: str | None = None) -> None:
+        """Register a defense."""
+        self._add("defense", name, target, summary, extra)
+
+    def dataset(self, name: str, target: str | type, summary: str = "", *, extra: str | None = None) -> None:
+        """Register a dataset."""
+        self._add("dataset", name, target, summary, extra)
+
+    def victim(self, name: str, target: str | type, summary: str = "", *, extra: str | None = None) -> None:
+        """Register a victim."""
+        self._add("victim", name, target, summary, extra)
+
+    def domain(self, name: str, target: str | type, summary: str = "", *, extra: str | None = None) -> None:
+        """Register a domain."""
+        self._add("domain", name, target, summary, extra)
+
+    def _add(self, kind: str, name: str, target: str | type, summary: str, extra: str | None) -> None:
+        if not summary and isinstance(target, type):
+            summary = (inspect.getdoc(target) or "").split("\n")[0]
+        entry = Entry(kind, name, target, summary, extra, self.place or _caller())
+        known = self.entries.get((kind, name))
+        if known is not None:
+            raise DuplicatePlugin(kind, name, known.place, entry.place)
+        self.entries[kind, name] = entry
+
+    def find(self, kind: str, name: str, domain: str | None = None) -> Entry:
+        """The entry of that name; inside `domain` the prefix may be dropped.
+
+        Raises UnknownPlugin with the nearest names.
+        """
+        candidates = [name, f"{domain}/{name}"] if domain else [name]
+        for candidate in candidates:
+            if (kind, candidate) in self.entries:
+                return self.entries[kind, candidate]
+        if domain:
+            raise UnknownPlugin(kind, name, {e.short for e in self.of(kind, domain)}, domain)
+        raise UnknownPlugin(kind, name, {e.name for e in self.of(kind)})
+
+    def of(self, kind: str, domain: str | None = None) -> list[Entry]:
+        """All entries of a kind (those that `domain` can use), sorted by name."""
+        found = [e for (k, _), e in self.entries.items() if k == kind and (not domain or e.domain in (domain, "*"))]
+        return sorted(found, key=lambda entry: (entry.domain, entry.name))
+
+    def load(self, kind: str, name: str, domain: str | None = None) -> Any:
+        """The class behind a name."""
+        return self.find(kind, name, domain).load()
+
+    def add_all(self, register: Callable[[Registry], None], place: str) -> None:
+        """Run a guest's register function; a failure is kept in `broken` and takes back what it had added."""
+        before = dict(self.entries)
+        self.place = place
+        try:
+            register(self)
+        except Exception as error:
+            self.entries = before
+            self.broken.append((place, f"{type(error).__name__}: {error}"))
+        finally:
+            self.place = None
+
+    def names(self, kind: str, domain: str | None = None) -> Iterable[str]:
+        """Short names inside a domain, full ones otherwise."""
+        return [entry.short if domain else entry.name for entry in self.of(kind, domain)]
+
+
+def _caller() -> str:
+    for frame in inspect.stack()[2:]:
+        if not frame.filename.endswith("registry.py"):
+            return f"{frame.filename}:{frame.lineno}"
+    return "unknown"

@@ -1,0 +1,185 @@
+"""What an attack sees of the victim: as much as its threat model grants, and every question is counted."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from robeval.arrays import Batch, per_example
+from robeval.errors import AccessError, QueryBudgetSpent
+from robeval.plugins.contracts import Domain
+from robeval.plugins.threat import MEANING, ThreatModel
+from robeval.seeding import Noise
+
+B = TypeVar("B", bound=Batch)
+
+ASKING = ("white-box", "score", "decision", "rank")
+
+
+class View(Generic[B]):
+    """A victim as an attacker meets it.
+
+    Calling the view asks the victim: with white-box access the answer carries gradients, otherwise it is detached
+    and cut to what the access reveals. Every row of every call is one forward pass and one query of its example;
+    every row that a gradient flows back through is one backward pass.
+    """
+
+    def __init__(self, victim: nn.Module, domain: Domain, threat: ThreatModel, ids: Sequence[str]) -> None:
+        self.threat = threat
+        self.queries = torch.zeros(len(ids), dtype=torch.long)
+        self.forward_rows = 0
+        self.backward_rows = 0
+        self.submitted: B | None = None
+        self.notes: dict[str, Tensor] = {}
+        self._victim = victim
+        self._domain = domain
+        self._place = {name: number for number, name in enumerate(ids)}
+        self._noises = [module for module in victim.modules() if isinstance(module, Noise)]
+        self._rows: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0, dtype=torch.long))
+        self._flat = torch.ones(len(ids), dtype=torch.bool)
+        self._asked_slope = torch.zeros(len(ids), dtype=torch.bool)
+        self._broken_slope = torch.zeros(len(ids), dtype=torch.bool)
+
+    def __call__(self, batch: B) -> Any:
+        """The victim's answer for every row.
+
+        Raises AccessError without a grant to ask, QueryBudgetSpent when an example has no queries left.
+        """
+        if self.threat.access not in ASKING:
+            raise AccessError(
+                f"this attack's threat model grants access '{self.threat.access}' "
+                f"({MEANING[self.threat.access]}), but it asked the victim. "
+                f"Declare ThreatModel(access='score') or 'white-box', or do not call the view."
+            )
+        rows = self._count(batch)
+        for noise in self._noises:
+            noise.round += 1
+        if self.threat.access != "white-box":
+            with torch.no_grad():
+                return self._domain.reveal(self._victim(batch), self.threat.access)
+        # A cuDNN RNN refuses to go backward in evaluation mode; elsewhere this changes nothing.
+        with torch.backends.cudnn.flags(enabled=False):
+            return self._victim(self._watched(batch, rows))
+
+    @property
+    def module(self) -> nn.Module:
+        """The (defended) victim itself: weights, submodules, gradients. White-box access only."""
+        if self.threat.access != "white-box":
+            raise AccessError(
+                f"this attack's threat model grants access '{self.threat.access}' "
+                f"({MEANING[self.threat.access]}), but it reached for the module. "
+                "Declare ThreatModel(access='white-box') if the attacker has the weights."
+            )
+        return self._victim
+
+    @property
+    def remaining(self) -> int | None:
+        """Queries that the busiest example has left; None without a limit."""
+        if self.threat.queries is None:
+            return None
+        return self.threat.queries - int(self.queries.max()) if len(self.queries) else self.threat.queries
+
+    def submit(self, adversarial: B) -> None:
+        """The best so far: what counts if the query budget stops the attack."""
+        self.submitted = adversarial
+
+    def note(self, status: str, batch: B, where: Tensor) -> None:
+        """Say what became of some rows (`stationary`, `not_converged`...); kept with the examples. bool [rows]."""
+        places = self._places(batch)
+        self.notes.setdefault(status, torch.zeros(len(self.queries), dtype=torch.bool))
+        self.notes[status][places[where.cpu()]] = True
+
+    def watch(self, variable: Tensor, batch: B) -> Tensor:
+        """The same tensor, its gradient observed per row of `batch`.
+
+        For attacks that differentiate by something else than the batch's own tensors (embeddings, say).
+        """
+        return self._hooked(variable, self._places(batch))
+
+    def observations(self) -> dict[str, float]:
+        """Sums over the examples, for the trust checks."""
+        asked = self._asked_slope
+        return {
+            "forward": float(self.forward_rows),
+            "backward": float(self.backward_rows),
+            "queries": float(self.queries.sum()),
+            "gradient_examples": float(asked.sum()),
+            "zero_gradient_examples": float((self._flat & asked).sum()),
+            "nan_gradient_examples": float((self._broken_slope & asked).sum()),
+        }
+
+    def _places(self, batch: Batch) -> Tensor:
+        if self._rows[0] is not batch.ids:
+            try:
+                places = torch.tensor([self._place[name] for name in batch.ids], dtype=torch.long)
+            except KeyError as error:
+                raise AccessError(
+                    f"the attack asked about an example that is not in its batch: {error.args[0]!r}"
+                ) from None
+            self._rows = (batch.ids, places)
+        return self._rows[1]
+
+    def _count(self, batch: Batch) -> Tensor:
+        places = self._places(batch)
+        asked = torch.bincount(places, minlength=len(self.queries))
+        limit = self.threat.queries
+        if limit is not None and bool(((self.queries + asked) > limit).any()):
+            raise QueryBudgetSpent(f"the query budget of {limit} an example is spent")
+        self.queries += asked
+        self.forward_rows += len(places)
+        return places
+
+    def _watched(self, batch: B, places: Tensor) -> B:
+        live = {name: value for name, value in batch.tensors().items() if value.requires_grad}
+        if not live or not torch.is_grad_enabled():
+            return batch
+        first = True
+        changes: dict[str, Tensor] = {}
+        for name, value in live.items():
+            changes[name] = self._hooked(value, places, counts=first)
+            first = False
+        return batch.replace(**changes)
+
+    def _hooked(self, value: Tensor, places: Tensor, counts: bool = True) -> Tensor:
+        copy = value.view_as(value)
+
+        def observe(gradient: Tensor) -> None:
+            rows = per_example(gradient.detach())
+            finite = rows.isfinite().all(dim=1).cpu()
+            moving = (rows != 0).any(dim=1).cpu()
+            if counts:
+                self.backward_rows += len(places)
+            self._asked_slope[places] = True
+            self._broken_slope[places[~finite]] = True
+            self._flat[places[moving]] = False
+
+        copy.register_hook(observe)
+        return copy
+
+
+@contextmanager
+def under_attack(victim: nn.Module) -> Iterator[None]:
+    """Evaluation mode, frozen weights, gradients possible; everything as before afterwards.
+
+    Rounds of randomised defenses return to the one that the evaluation scores.
+    """
+    frozen = [parameter for parameter in victim.parameters() if parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        for module in victim.modules():
+            if isinstance(module, Noise):
+                module.round = 0
+
+
+def versions(victim: nn.Module) -> Counter[str]:
+    """A cheap mark of the weights: PyTorch counts every in-place change of a tensor."""
+    return Counter({name: value._version for name, value in victim.state_dict(keep_vars=True).items()})

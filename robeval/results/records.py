@@ -1,0 +1,118 @@
+"""What is kept of a run: one record per cell, one summary per run. The JSON forms are public and versioned."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+
+Status = Literal["done", "failed", "n/a", "missing"]
+Verdict = Literal["ok", "suspicious", "invalid"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Figure(_Record):
+    """One aggregate: its value, 95 % interval and sample size. None where no example has the value."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    direction: Literal["higher", "lower"] = Field(description="what is better for the defender")
+    n: int = Field(description="examples that the figure is taken over")
+
+
+class BudgetRecord(_Record):
+    """What the attacker was granted."""
+
+    name: str
+    unit: str
+    value: float
+
+
+class Cost(_Record):
+    """What the attack spent, per example (mean), and the cell's wall time."""
+
+    forward: float = Field(description="rows pushed forward through the victim by the attack, per example")
+    backward: float = Field(description="rows differentiated through the victim by the attack, per example")
+    queries: float = Field(description="questions to the victim, per example")
+    seconds: float = Field(description="wall seconds that the attack took, whole cell")
+
+
+class Evidence(_Record):
+    """What a trust check found."""
+
+    check: str
+    severity: Verdict
+    message: str
+
+
+class CellRecord(_Record):
+    """One finished (or failed, or impossible) cell."""
+
+    id: str
+    domain: str
+    dataset: str
+    victim: str
+    attack: str
+    defense: str
+    knowledge: Literal["adaptive", "oblivious"]
+    budget: BudgetRecord
+    seed: int
+    n: int = Field(description="examples evaluated")
+    invalid: int = Field(description="adversarial examples over budget, NaN or malformed; scored as failed attacks")
+    status: Status
+    metrics: dict[str, Figure]
+    groups: dict[str, dict[str, Figure]] = Field(default={}, description="the same figures by group of examples")
+    cost: Cost
+    verdict: Verdict
+    evidence: list[Evidence]
+    threat: str = Field(default="", description="the attack's threat model in one line")
+    notes: dict[str, int] = Field(default={}, description="examples by what the attack said of them")
+    certified: bool = Field(default=False, description="a proven bound rather than an attack's figure")
+    error: str | None = Field(default=None, description="why the cell failed or is n/a")
+
+
+class Environment(_Record):
+    """Where and with what a run was made."""
+
+    robeval: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    device: str
+    threads: int
+    git: str | None = None
+
+
+class RunRecord(_Record):
+    """`run.json`: everything that is needed to repeat a run."""
+
+    schema_: int = Field(default=SCHEMA, alias="schema")
+    name: str
+    command: str = Field(description="the command that repeats the run")
+    experiment: dict[str, Any]
+    environment: Environment
+    cells: list[str] = Field(description="ids of all planned cells, in matrix order")
+    started: str
+    finished: str | None
+    seconds: float
+    complete: bool
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Summary(_Record):
+    """`--json` and `report --format json`: the whole run in one document."""
+
+    schema_: int = Field(default=SCHEMA, alias="schema")
+    run: RunRecord
+    environment: Environment
+    cells: list[CellRecord]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -1,0 +1,1 @@
+"""The conformance kit, and victims whose worst case is known exactly."""

@@ -1,0 +1,1 @@
+"""What makes a figure suspicious or invalid: one check per file."""
