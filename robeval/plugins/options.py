@@ -1,8 +1,8 @@
 """A plugin's options: what they are, what they may be, and an instance made from them.
 
-The fields of a dataclass (attacks, defenses) or the keyword parameters of ``__init__`` (datasets, victims) are the
-options. Their annotations are validated by pydantic; ``Annotated[int, Field(ge=1, description="...")]`` adds limits
-and help.
+The fields of a dataclass (attacks, defenses) or the keyword parameters of ``__init__`` (datasets, victims) are
+the options. Their annotations are validated by pydantic; ``Annotated[int, Field(ge=1, description="...")]`` adds
+limits and help.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -21,13 +21,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from robeval.errors import MissingExtra, OptionError, PluginError, RobevalError, nearest
+from robeval.plugins.annotations import choices, constraint, help_text, takes_text, type_text, value_text
 
 P = TypeVar("P")
 
 _REQUIRED = dataclasses.MISSING
 _CONFIG = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
-_SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "multiple_of": "a multiple of", "pattern": "matching"}
-_LENGTHS = {"min_length": "at least", "max_length": "at most"}
 _EMPTY = inspect.Parameter.empty
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -55,9 +54,9 @@ class _Parameter:
 
     def expected(self) -> str:
         """What a value should look like, for messages."""
-        limits = _constraint(self.annotation)
-        text = ", ".join(part for part in (_type_text(self.annotation), limits) if part)
-        return text + (f" ({_help(self.annotation)})" if _help(self.annotation) else "")
+        limits = constraint(self.annotation)
+        text = ", ".join(part for part in (type_text(self.annotation), limits) if part)
+        return text + (f" ({help_text(self.annotation)})" if help_text(self.annotation) else "")
 
 
 def describe(cls: type) -> list[Option]:
@@ -65,10 +64,10 @@ def describe(cls: type) -> list[Option]:
     return [
         Option(
             name=parameter.name,
-            type=_type_text(parameter.annotation),
-            default="" if parameter.default is _REQUIRED else _value_text(parameter.default),
-            help=_help(parameter.annotation),
-            constraint=_constraint(parameter.annotation),
+            type=type_text(parameter.annotation),
+            default="" if parameter.default is _REQUIRED else value_text(parameter.default),
+            help=help_text(parameter.annotation),
+            constraint=constraint(parameter.annotation),
             required=parameter.default is _REQUIRED,
         )
         for parameter in _parameters(cls)
@@ -76,9 +75,9 @@ def describe(cls: type) -> list[Option]:
 
 
 def configure(cls: type[P], options: Mapping[str, Any], owner: str) -> P:
-    """An instance of `cls` with these options; `owner` names the plugin in messages, ``attack 'trajectory/pso'``.
+    """An instance of `cls` with these options; `owner` names it in messages: ``attack 'trajectory/pso'``.
 
-    Raises OptionError for an unknown option or an impossible value, PluginError when the class itself is broken.
+    Raises OptionError for an unknown option or an impossible value, PluginError when the class is broken.
     """
     values = validate(cls, options, owner)
     try:
@@ -94,7 +93,7 @@ def configure(cls: type[P], options: Mapping[str, Any], owner: str) -> P:
 
 
 def identity(plugin: Any, options: Mapping[str, Any], owner: str = "") -> dict[str, Any]:
-    """All effective options, defaults filled in, as plain JSON values: the same whichever way they were written.
+    """All effective options, defaults filled in, as plain JSON values, however they were written.
 
     `plugin` is the class or an instance of it.
     """
@@ -148,17 +147,17 @@ def _checked(parameter: _Parameter, value: Any, owner: str) -> Any:
         problem = error.errors(include_url=False)[0]
         reason = problem["msg"][:1].lower() + problem["msg"][1:]
         raise OptionError(
-            f"{owner}: the option '{parameter.name}' cannot be {value!r}: {reason}.{_advice(parameter, value)}\n"
-            f"Expected: {parameter.expected()}."
+            f"{owner}: the option '{parameter.name}' cannot be {value!r}: {reason}."
+            f"{_advice(parameter, value)}\nExpected: {parameter.expected()}."
         ) from error
 
 
 def _advice(parameter: _Parameter, value: Any) -> str:
-    choices = [str(choice) for choice in _choices(parameter.annotation)]
+    choices = [str(choice) for choice in choices(parameter.annotation)]
     if isinstance(value, str):
         near = nearest(value, choices, most=1)
         return f" Did you mean '{near[0]}'?" if near else ""
-    if isinstance(value, int | float) and (_takes_text(parameter.annotation) or choices):
+    if isinstance(value, int | float) and (takes_text(parameter.annotation) or choices):
         return f" If it is meant as text, quote it: {parameter.name}='\"TEXT\"'."
     return ""
 
@@ -203,9 +202,7 @@ def _of_dataclass(cls: type) -> list[_Parameter]:
             default = field.default
             if field.default_factory is not dataclasses.MISSING:
                 default = field.default_factory()
-            home = next(
-                base for base in cls.__mro__ if field.name in base.__dict__.get("__annotations__", {})
-            )
+            home = next(base for base in cls.__mro__ if field.name in inspect.get_annotations(base))
             scope = vars(sys.modules[home.__module__]) if home.__module__ in sys.modules else {}
             annotation = _resolved(cls, field.name, field.type, scope)
             found.append(_Parameter(field.name, annotation, default))
@@ -236,78 +233,6 @@ def _resolved(cls: type, name: str, annotation: Any, scope: Mapping[str, Any]) -
             f"{cls.__qualname__}.{name}: the annotation {annotation!r} cannot be resolved ({error}); "
             "import its names at the top of the file, not under TYPE_CHECKING"
         ) from error
-
-
-def _bare(annotation: Any) -> Any:
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
-
-
-def _is_union(annotation: Any) -> bool:
-    return get_origin(_bare(annotation)) in (Union, types.UnionType)
-
-
-def _choices(annotation: Any) -> list[Any]:
-    bare = _bare(annotation)
-    if get_origin(bare) is Literal:
-        return list(get_args(bare))
-    return [choice for part in get_args(bare) for choice in _choices(part)] if _is_union(bare) else []
-
-
-def _takes_text(annotation: Any) -> bool:
-    bare = _bare(annotation)
-    return bare is str or (_is_union(bare) and any(_takes_text(part) for part in get_args(bare)))
-
-
-def _type_text(annotation: Any) -> str:
-    bare = _bare(annotation)
-    origin, parts = get_origin(bare), get_args(bare)
-    if bare is Any:
-        return "anything"
-    if bare is type(None):
-        return "null"
-    if origin is Literal:
-        return " | ".join(_value_text(choice) for choice in parts)
-    if _is_union(bare):
-        return " | ".join(_type_text(part) for part in parts)
-    if origin in (list, tuple, set, frozenset) or getattr(origin, "__name__", "") == "Sequence":
-        items = [part for part in parts if part is not Ellipsis]
-        inside = ", ".join(dict.fromkeys(_type_text(part) for part in items)) or "anything"
-        fixed = origin is tuple and Ellipsis not in parts
-        return f"list of {len(items)} {inside}" if fixed else f"list of {inside}"
-    return {"Path": "path", "PluginSpec": "plugin"}.get(name := getattr(bare, "__name__", str(bare)), name)
-
-
-def _fields(annotation: Any) -> list[FieldInfo]:
-    if get_origin(annotation) is Annotated:
-        return [extra for extra in annotation.__metadata__ if isinstance(extra, FieldInfo)]
-    return [info for part in get_args(annotation) for info in _fields(part)] if _is_union(annotation) else []
-
-
-def _help(annotation: Any) -> str:
-    return next((info.description for info in _fields(annotation) if info.description), "")
-
-
-def _constraint(annotation: Any) -> str:
-    limits = []
-    for info in _fields(annotation):
-        for rule in info.metadata:
-            for attribute, sign in _SIGNS.items():
-                if getattr(rule, attribute, None) is not None:
-                    limits.append(f"{sign} {getattr(rule, attribute)}")
-            for attribute, sign in _LENGTHS.items():
-                if getattr(rule, attribute, None):
-                    limits.append(f"{sign} {getattr(rule, attribute)} long")
-    return ", ".join(limits)
-
-
-def _value_text(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple | set | frozenset):
-        return "[" + ", ".join(_value_text(item) for item in value) + "]"
-    return str(value)
 
 
 def _plain(value: Any) -> Any:
