@@ -1,8 +1,8 @@
 """A plugin's options: what they are, what they may be, and an instance made from them.
 
-The fields of a dataclass (attacks, defenses) or the keyword parameters of ``__init__`` (datasets, victims) are
-the options. Their annotations are validated by pydantic; ``Annotated[int, Field(ge=1, description="...")]`` adds
-limits and help.
+The fields of a dataclass (attacks, defenses) or the keyword parameters of ``__init__`` (datasets, victims)
+are the options. Their annotations are validated by pydantic;
+``Annotated[int, Field(ge=1, description="...")]`` adds limits and help.
 """
 
 import dataclasses
@@ -153,12 +153,12 @@ def _checked(parameter: _Parameter, value: Any, owner: str) -> Any:
 
 
 def _advice(parameter: _Parameter, value: Any) -> str:
-    choices = [str(choice) for choice in choices(parameter.annotation)]
+    allowed = [str(choice) for choice in choices(parameter.annotation)]
     if isinstance(value, str):
-        near = nearest(value, choices, most=1)
+        near = nearest(value, allowed, most=1)
         return f" Did you mean '{near[0]}'?" if near else ""
-    if isinstance(value, int | float) and (takes_text(parameter.annotation) or choices):
-        return f" If it is meant as text, quote it: {parameter.name}='\"TEXT\"'."
+    if isinstance(value, int | float) and (allowed or takes_text(parameter.annotation)):
+        return f" If it is meant as text, quote it: '{parameter.name}=\"TEXT\"'."
     return ""
 
 
