@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+# Not typing.Self: beartype, which checks shapes in tests, cannot read it on single methods.
+BatchT = TypeVar("BatchT", bound="Batch")
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,16 @@ class Batch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Tensor | tuple)}
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self: BatchT, **changes: Any) -> BatchT:
         """A copy with some fields changed."""
         return replace(self, **changes)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+    def to(self: BatchT, device: torch.device | str, non_blocking: bool = False) -> BatchT:
         """A copy on another device. Precision is kept."""
         moved = {name: value.to(device, non_blocking=non_blocking) for name, value in self.tensors().items()}
         return replace(self, **moved)
 
-    def select(self, rows: Tensor | slice | Sequence[int]) -> Self:
+    def select(self: BatchT, rows: Tensor | slice | Sequence[int]) -> BatchT:
         """The examples at `rows` (indices, a boolean mask or a slice), in that order."""
         if isinstance(rows, Tensor) and rows.dtype == torch.bool:
             rows = rows.nonzero().squeeze(-1)
@@ -69,7 +72,7 @@ class Batch:
         }
         return replace(self, **changes)
 
-    def repeat(self, times: int) -> Self:
+    def repeat(self: BatchT, times: int) -> BatchT:
         """Every example `times` times, the copies of one example adjacent (rows of restarts)."""
         if times == 1:
             return self
@@ -82,7 +85,7 @@ class Batch:
         return replace(self, **changes)
 
     @classmethod
-    def join(cls, batches: Sequence[Self]) -> Self:
+    def join(cls: type[BatchT], batches: Sequence[BatchT]) -> BatchT:
         """All examples of `batches` in order.
 
         Raises ValueError when there are none or when their shared fields differ.

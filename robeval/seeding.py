@@ -23,6 +23,11 @@ _FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
 _SECOND = 0x94D049BB133111EB - (1 << 64)
 
 
+def _signed(value: int) -> int:
+    """`value` modulo 2**64 as a signed number: PyTorch refuses larger Python integers."""
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
 def _shift(bits: Tensor, by: int) -> Tensor:
     return (bits >> by) & ((1 << (64 - by)) - 1)
 
@@ -101,7 +106,7 @@ class Draws:
         """64 random bits each: int64 [rows, *shape]."""
         self._call += 1
         per_row = int(np.prod(shape, dtype=np.int64))
-        start = _mix(self.keys + self._call * _SECOND)
+        start = _mix(self.keys + _signed(self._call * _SECOND))
         count = torch.arange(1, per_row + 1, device=self.keys.device, dtype=torch.long)
         return _mix(start.unsqueeze(1) + count * _GOLDEN).view(len(self.keys), *shape)
 

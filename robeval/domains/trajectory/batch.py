@@ -6,7 +6,7 @@ Agent 0 of every scene is the target: the one that is predicted and, under attac
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int8
@@ -31,7 +31,7 @@ class Observation(Batch):
     dt: Float32[Tensor, " rows"]
     horizon: int
 
-    def with_target_past(self, past: Float[Tensor, "rows history 2"]) -> Self:
+    def with_target_past(self, past: Float[Tensor, "rows history 2"]) -> "Observation":
         """The same scene with another history of the target."""
         return self.replace(past=torch.cat([past.unsqueeze(1), self.past[:, 1:]], dim=1))
 
@@ -116,7 +116,7 @@ class SceneBatch(Batch):
         kind, dt = self.kind.repeat_interleave(count, 0), self.dt.repeat_interleave(count, 0)
         return Observation(ids, past, seen, kind, dt, self.horizon)
 
-    def moved(self, offset: Float[Tensor, "batch attacked 2"]) -> Self:
+    def moved(self, offset: Float[Tensor, "batch attacked 2"]) -> "SceneBatch":
         """The scenes with the target's first `attacked` frames displaced by `offset` (metres)."""
         moved = self.target[:, : self.attacked] + offset
         target = torch.cat([moved, self.target[:, self.attacked :]], dim=1)
