@@ -73,10 +73,11 @@ def intervals(
     """Every column's mean (or ratio of means) with its interval, all from the same resampled clusters.
 
     Proportions (every value 0 or 1) of independent examples get Wilson's interval. Everything else is
-    bootstrapped over clusters: bias-corrected and accelerated (BCa), or by percentiles where BCa is not defined.
-    The nominal level is widened for few clusters as the t distribution is against the normal one. The bootstrap
-    cannot see beyond a clustered proportion that is 0 or 1 throughout, so that one gets Wilson's interval with
-    clusters as its n. Constant values give an interval of width zero. The order of the examples does not matter.
+    bootstrapped over clusters: bias-corrected and accelerated (BCa), or by percentiles where BCa is not
+    defined. The nominal level is widened for few clusters as the t distribution is against the normal one.
+    The bootstrap cannot see beyond a clustered proportion that is 0 or 1 throughout, so that one gets Wilson's
+    interval with clusters as its n. Constant values give an interval of width zero. The order of the examples
+    does not matter.
 
     Raises ValueError when a column and `clusters` differ in length, or a column is not one value per example.
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, ch. 14; the widening: Hesterberg, The
@@ -111,6 +112,9 @@ class _Sums(NamedTuple):
         per = np.ones_like(values) if column.per is None else _one_per_example(name, column.per, place)
         here = ~(np.isnan(values) | np.isnan(per))
         values, per, place = values[here], per[here], place[here]
+        # Sums depend on their order in the last bit, and BCa counts ties: one order for every arrangement.
+        order = np.lexsort((per, values, place))
+        values, per, place = values[order], per[order], place[order]
         zero_or_one = bool(np.isin(values, (0.0, 1.0)).all())
         same = len(values) > 0 and bool((values == values[0]).all()) and bool((per == per[0]).all())
         return cls(
@@ -128,7 +132,8 @@ class _Sums(NamedTuple):
     @property
     def value(self) -> float | None:
         with np.errstate(invalid="ignore"):  # inf - inf is NaN, answered below
-            top, bottom = float(self.top.sum()), float(self.bottom.sum())
+            here = self.examples > 0
+            top, bottom = float(self.top[here].sum()), float(self.bottom[here].sum())
         if not self.n or bottom == 0 or math.isnan(top / bottom):
             return None
         return top / bottom
