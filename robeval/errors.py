@@ -39,7 +39,8 @@ class UnknownPlugin(UsageError):
         article = "an" if kind[:1] in "aeiou" else "a"
         super().__init__(
             f"no {kind} '{name}'{scope}.{hint}\n"
-            f"Known here: {listing}. See: robeval list {kind}s (or give {article} {kind} of your own: --plugin FILE)"
+            f"Known here: {listing}. "
+            f"See: robeval list {kind}s (or give {article} {kind} of your own: --plugin FILE)"
         )
         self.name = name
         self.nearest = near
@@ -99,7 +100,14 @@ class StoreError(RobevalError):
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The known names that look most like `name`, best first; separators are ignored."""
-    plain = {candidate.replace("_", "-").lower(): candidate for candidate in known}
-    found = get_close_matches(name.replace("_", "-").lower(), plain, n=most, cutoff=0.6)
-    return [plain[match] for match in found]
+    """The known names that look most like `name`, best first; separators and a missing prefix are ignored."""
+    forms: dict[str, list[str]] = {}
+    for candidate in known:
+        for form in {_plain(candidate), _plain(candidate).split("/")[-1]}:
+            forms.setdefault(form, []).append(candidate)
+    close = get_close_matches(_plain(name), forms, n=most, cutoff=0.6)
+    return list(dict.fromkeys(candidate for form in close for candidate in forms[form]))[:most]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "-").lower()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +13,10 @@ from typing import Any
 from robeval.errors import DuplicatePlugin, MissingExtra, PluginError, UnknownPlugin
 
 KINDS = ("attack", "defense", "dataset", "victim", "domain")
+
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_NAME = re.compile(rf"({_WORD}/)?{_WORD}")
+_TARGET = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
 
 
 @dataclass(frozen=True)
@@ -42,25 +48,27 @@ class Entry:
         if not isinstance(self.target, str):
             return self.target
         module, _, attribute = self.target.partition(":")
+        owner = f"{self.kind} '{self.name}' ({self.place})"
         try:
-            return getattr(importlib.import_module(module), attribute)
+            found = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
             missing = (error.name or "").split(".")[0]
-            if self.extra or (missing and missing != module.split(".")[0]):
+            if missing and missing != module.split(".")[0]:
                 raise MissingExtra(f"{self.kind} '{self.name}'", missing, self.extra) from error
-            raise PluginError(f"{self.kind} '{self.name}' ({self.place}): {error}") from error
+            raise PluginError(f"{owner} cannot be imported: {error}") from error
         except Exception as error:
-            raise PluginError(
-                f"{self.kind} '{self.name}' ({self.place}) cannot be imported: {type(error).__name__}: {error}"
-            ) from error
+            raise PluginError(f"{owner} cannot be imported: {type(error).__name__}: {error}") from error
+        if not isinstance(found, type):
+            raise PluginError(f"{owner}: {self.target} is {found!r}, expected a class")
+        return found
 
 
 @dataclass
 class Registry:
     """The one door for built-in and guest plugins.
 
-    A name is ``domain/plugin-name``; the name of a domain has no prefix. The target is ``"module:Class"``, imported
-    on use, or a class (in a notebook or a test).
+    A name is ``domain/plugin-name``; a domain's own name has no prefix, and neither has a plugin that serves every
+    domain. The target is ``"module:Class"``, imported on use, or a class (in a notebook or a test).
     """
 
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
@@ -89,9 +97,19 @@ class Registry:
         self._add("domain", name, target, summary, extra)
 
     def _add(self, kind: str, name: str, target: str | type, summary: str, extra: str | None) -> None:
+        place = self.place or _caller()
+        if not _NAME.fullmatch(name) or (kind == "domain" and "/" in name):
+            wanted = "a plain word" if kind == "domain" else "'domain/plugin-name'"
+            raise PluginError(
+                f"'{name}' cannot name a {kind} (at {place}): expected {wanted}, as in 'sa-attack'"
+            )
+        if isinstance(target, str) and not _TARGET.fullmatch(target):
+            raise PluginError(
+                f"the {kind} '{name}' (at {place}) has target '{target}', expected 'module:Class'"
+            )
         if not summary and isinstance(target, type):
             summary = (inspect.getdoc(target) or "").split("\n")[0]
-        entry = Entry(kind, name, target, summary, extra, self.place or _caller())
+        entry = Entry(kind, name, target, summary, extra, place)
         known = self.entries.get((kind, name))
         if known is not None:
             raise DuplicatePlugin(kind, name, known.place, entry.place)
@@ -106,13 +124,14 @@ class Registry:
         for candidate in candidates:
             if (kind, candidate) in self.entries:
                 return self.entries[kind, candidate]
-        if domain:
-            raise UnknownPlugin(kind, name, {e.short for e in self.of(kind, domain)}, domain)
-        raise UnknownPlugin(kind, name, {e.name for e in self.of(kind)})
+        known = {entry.name if "/" in name or not domain else entry.short for entry in self.of(kind, domain)}
+        raise UnknownPlugin(kind, name, known, domain or "")
 
     def of(self, kind: str, domain: str | None = None) -> list[Entry]:
         """All entries of a kind (those that `domain` can use), sorted by name."""
-        found = [e for (k, _), e in self.entries.items() if k == kind and (not domain or e.domain in (domain, "*"))]
+        found = [
+            e for (k, _), e in self.entries.items() if k == kind and (not domain or e.domain in (domain, "*"))
+        ]
         return sorted(found, key=lambda entry: (entry.domain, entry.name))
 
     def load(self, kind: str, name: str, domain: str | None = None) -> Any:
@@ -125,7 +144,7 @@ class Registry:
         self.place = place
         try:
             register(self)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.entries = before
             self.broken.append((place, f"{type(error).__name__}: {error}"))
         finally:
@@ -137,7 +156,8 @@ class Registry:
 
 
 def _caller() -> str:
-    for frame in inspect.stack()[2:]:
-        if not frame.filename.endswith("registry.py"):
-            return f"{frame.filename}:{frame.lineno}"
-    return "unknown"
+    """Where the register function stands: the first frame outside this file."""
+    frame = sys._getframe(1)
+    while frame.f_globals.get("__name__") == __name__ and frame.f_back is not None:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,105 @@
+"""Where plugins come from: our own packages, installed guests, single files."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from robeval.errors import MissingFile, PluginError, RobevalError
+from robeval.plugins.registry import Registry
+
+GROUP = "robeval.plugins"
+BUILT_IN = ("robeval.domains.builtin", "robeval_attacks", "robeval_defenses", "robeval_datasets")
+
+
+def built_in() -> Registry:
+    """Everything that ships with robeval; nothing is imported but the lists of names."""
+    registry = Registry()
+    for module in BUILT_IN:
+        importlib.import_module(module).register(registry)
+    return registry
+
+
+def discover(plugin_files: Sequence[str | Path] = ()) -> Registry:
+    """Built-ins, then the given files, then installed guests.
+
+    A broken guest is kept in `Registry.broken` and breaks nothing else; a broken file raises, since it was
+    asked for by name: MissingFile, PluginError, or DuplicatePlugin with both places.
+    """
+    registry = built_in()
+    for path in dict.fromkeys(Path(file).expanduser().resolve() for file in plugin_files):
+        add_file(registry, path)
+    for guest in sorted(entry_points(group=GROUP), key=lambda guest: guest.name):
+        registry.add_all(partial(_register_guest, guest), _place(guest))
+    return registry
+
+
+def add_file(registry: Registry, path: Path) -> None:
+    """Run the `register(registry)` of a single file."""
+    register = getattr(_module_of(path), "register", None)
+    if not callable(register):
+        raise PluginError(_without_register(path))
+    try:
+        register(registry)
+    except RobevalError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"{_where(path, error)}: register failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _register_guest(guest: EntryPoint, registry: Registry) -> None:
+    register: Callable[[Registry], None] = guest.load()
+    register(registry)
+
+
+def _place(guest: EntryPoint) -> str:
+    owner = f"{guest.dist.name} {guest.dist.version}" if guest.dist else "an unknown package"
+    return f"{owner} (entry point {guest.name} = {guest.value})"
+
+
+def _module_of(path: Path) -> ModuleType:
+    """The file as a module of its own, known to `sys.modules` so that its classes' source can be read."""
+    if not path.is_file():
+        raise MissingFile(
+            path, "--plugin takes one Python file; packages use the entry-point group robeval.plugins."
+        )
+    name = f"robeval_plugin_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path} is not a Python file (expected a name that ends in .py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise PluginError(f"{_where(path, error)}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _where(path: Path, error: BaseException) -> str:
+    """`path:line` of the deepest frame inside the file."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f"{path}:{error.lineno}"
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+    ]
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
+def _without_register(path: Path) -> str:
+    return (
+        f"{path} has no register function, so nothing says what it brings. Add:\n"
+        "    def register(registry):\n"
+        '        registry.attack("DOMAIN/my-attack", MyAttack, "What it does, in one line.")'
+    )
