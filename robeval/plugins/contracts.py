@@ -63,6 +63,8 @@ class Defense:
     """How an adaptive attacker differentiates what `harden` adds; "none" means that it cannot."""
     warm_start: ClassVar[bool] = False
     """Whether `robustify` starts from the victim trained without the defense."""
+    certifies: ClassVar[bool] = False
+    """Whether the hardened victim is a `Certifies`: the report then has a certificate row."""
 
     def sanitize(self, data: Dataset, seed: Seed) -> Dataset:
         """The training data after cleaning."""

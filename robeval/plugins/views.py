@@ -1,12 +1,13 @@
 """What an attack sees of the victim: as much as its threat model grants, and every question is counted."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from robeval.arrays import Batch, per_example
 from robeval.errors import AccessError, QueryBudgetSpent
@@ -27,13 +28,21 @@ class View(Generic[B]):
     every row that a gradient flows back through is one backward pass.
     """
 
-    def __init__(self, victim: nn.Module, domain: Domain, threat: ThreatModel, ids: Sequence[str]) -> None:
+    def __init__(
+        self,
+        victim: nn.Module,
+        domain: Domain,
+        threat: ThreatModel,
+        ids: Sequence[str],
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         self.threat = threat
         self.queries = torch.zeros(len(ids), dtype=torch.long)
         self.forward_rows = 0
         self.backward_rows = 0
         self.submitted: B | None = None
         self.notes: dict[str, Tensor] = {}
+        self._progress = progress
         self._victim = victim
         self._domain = domain
         self._place = {name: number for number, name in enumerate(ids)}
@@ -62,7 +71,8 @@ class View(Generic[B]):
                 return self._domain.reveal(self._victim(batch), self.threat.access)
         # A cuDNN RNN refuses to go backward in evaluation mode; elsewhere this changes nothing.
         with torch.backends.cudnn.flags(enabled=False):
-            return self._victim(self._watched(batch, rows))
+            watched = self._watched(batch, rows)
+            return _attached(self._victim(watched), watched)
 
     @property
     def module(self) -> nn.Module:
@@ -130,6 +140,8 @@ class View(Generic[B]):
             raise QueryBudgetSpent(f"the query budget of {limit} an example is spent")
         self.queries += asked
         self.forward_rows += len(places)
+        if self._progress is not None:
+            self._progress(self.forward_rows)
         return places
 
     def _watched(self, batch: B, places: Tensor) -> B:
@@ -158,6 +170,20 @@ class View(Generic[B]):
 
         copy.register_hook(observe)
         return copy
+
+
+def _attached(output: Any, batch: Batch) -> Any:
+    """The output, with a zero gradient where the victim cut the graph: the attack goes on, the gradient check sees it."""
+    live = [value for value in batch.tensors().values() if value.requires_grad]
+    if not live or not torch.is_grad_enabled():
+        return output
+    anchor = torch.stack([(value * 0).nan_to_num().sum() for value in live]).sum()
+
+    def attach(value: Any) -> Any:
+        cut = isinstance(value, Tensor) and value.is_floating_point() and not value.requires_grad
+        return value + anchor.to(value.dtype) if cut else value
+
+    return tree_map(attach, output)
 
 
 @contextmanager

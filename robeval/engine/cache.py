@@ -1,0 +1,98 @@
+"""The content-addressed cache: trained victims and finished cells.
+
+An entry is a folder that appears at once (written beside, then renamed) with a checksum for each of its files. A
+damaged entry is dropped and made again; it is never used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from platformdirs import user_cache_dir
+
+from robeval.results.files import checksum, file_checksum
+
+MANIFEST = "checksums.json"
+
+
+def cache_directory() -> Path:
+    """Where robeval keeps what can be made again: `ROBEVAL_CACHE_DIR`, or the user's cache folder."""
+    return Path(os.environ.get("ROBEVAL_CACHE_DIR") or user_cache_dir("robeval"))
+
+
+def content_key(kind: str, parts: Mapping[str, Any]) -> str:
+    """The address of whatever is determined by `parts` (JSON values)."""
+    text = json.dumps({"kind": kind, **parts}, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of content-addressed entries."""
+
+    folder: Path
+    fresh: bool = False
+    """Ignore what is there; what is made replaces it."""
+
+    def entry(self, kind: str, key: str) -> Path:
+        """Where an entry lives, whether or not it exists."""
+        return self.folder / kind / key[:2] / key
+
+    def find(self, kind: str, key: str) -> Path | None:
+        """The folder of an intact entry, or None; a damaged one is removed."""
+        if self.fresh:
+            return None
+        folder = self.entry(kind, key)
+        if not folder.is_dir():
+            return None
+        if is_intact(folder):
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+    def put(self, kind: str, key: str, files: Mapping[str, bytes]) -> Path:
+        """Store an entry as a whole and return its folder; an existing one is replaced."""
+        final = self.entry(kind, key)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        beside = final.with_name(f".{key}.{uuid.uuid4().hex[:8]}.part")
+        beside.mkdir()
+        try:
+            for name, content in files.items():
+                (beside / name).write_bytes(content)
+            sums = {name: checksum(content) for name, content in files.items()}
+            (beside / MANIFEST).write_text(json.dumps(sums, indent=1, sort_keys=True))
+            if final.exists():
+                shutil.rmtree(final, ignore_errors=True)
+            try:
+                os.replace(beside, final)
+            except OSError:
+                # Another process was faster with the same content.
+                if not is_intact(final):
+                    raise
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        return final
+
+    def lock(self, kind: str, key: str) -> FileLock:
+        """Held while an entry is being made, so that it is made once."""
+        path = self.folder / "locks" / f"{kind}-{key}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path)
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether every file of an entry is there with its recorded checksum."""
+    try:
+        sums = json.loads((folder / MANIFEST).read_text())
+        return all(file_checksum(folder / name) == recorded for name, recorded in sums.items())
+    except (OSError, ValueError, AttributeError):
+        return False

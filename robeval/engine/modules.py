@@ -1,0 +1,259 @@
+"""A cell under `Trainer.test`: each batch is attacked, checked, scored and kept before the next one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from robeval.arrays import Batch, is_finite, per_example
+from robeval.errors import PluginError, QueryBudgetSpent
+from robeval.plugins.contracts import Attack, Certifies, Domain, Trial
+from robeval.plugins.threat import ThreatModel
+from robeval.plugins.views import View, under_attack, versions
+from robeval.results.store import Rows
+from robeval.seeding import Seed
+
+TOLERANCE = 1e-4
+"""Relative slack of a budget: float32 positions hundreds of metres from the origin round at 1e-5."""
+
+
+@dataclass
+class Stage:
+    """Who meets whom in a cell."""
+
+    domain: Domain[Any]
+    attack: Attack[Any] | None
+    """None for a certificate."""
+    attacked: nn.Module
+    """What the attack sees: the defended victim, the undefended one (oblivious), or a surrogate."""
+    judged: nn.Module
+    threat: ThreatModel
+    budget: float
+    seed: Seed
+    transfers: bool = False
+    clean_answers: dict[int, tuple[Any, Mapping[str, Tensor]]] = field(default_factory=dict)
+    """Clean outputs and scores by chunk, shared by all cells with the same judged victim."""
+
+
+class EvaluationModule(pl.LightningModule):
+    """Runs one cell; `keep(number, rows)` receives every finished chunk."""
+
+    def __init__(self, stage: Stage, keep: Callable[[int, Rows], None], passes: Callable[[int], None]) -> None:
+        super().__init__()
+        self.judged = stage.judged
+        self.attacked = stage.attacked
+        self.stage = stage
+        self.keep = keep
+        self.passes = passes
+
+    def test_step(self, numbered: tuple[int, Batch], index: int) -> None:
+        """Attack, check, score and keep one chunk of examples."""
+        number, clean = numbered
+        if self.stage.attack is None:
+            self.keep(number, certified_rows(self.stage, clean))
+        else:
+            self.keep(number, attacked_rows(self.stage, self.stage.attack, number, clean, self.passes))
+
+    def configure_optimizers(self) -> None:
+        """Nothing is optimised."""
+
+
+def attacked_rows(
+    stage: Stage, attack: Attack[Any], number: int, clean: Batch, passes: Callable[[int], None]
+) -> Rows:
+    """One chunk from clean examples to outcomes."""
+    domain = stage.domain
+    original = clean.select(slice(None)).replace(**{n: v.clone() for n, v in clean.tensors().items()})
+    before = versions(stage.judged)
+    adversarial, view, seconds = _attack(stage, attack, clean, passes)
+    observed = view.observations() if not stage.transfers else {**view.observations(), "queries": 0.0}
+    observed["seconds"] = seconds
+    observed["input_changed"] = 0.0 if clean.identical(original) else float(len(original))
+    observed["weights_changed"] = float(versions(stage.judged) != before)
+    observed["in_training_mode"] = float(any(module.training for module in stage.judged.modules()))
+
+    spent, over, malformed = check_budget(domain, stage.threat, stage.budget, original, adversarial)
+    invalid = over | malformed
+    observed |= {"over_budget": float((over & ~malformed).sum()), "malformed": float(malformed.sum())}
+    observed["invalid"] = float(invalid.sum())
+    counted = _rows_where(invalid, original, adversarial) if bool(invalid.any()) else adversarial
+
+    clean_output, clean_scores = _clean_answer(stage, number, original, observed)
+    untouched = counted is original or counted.identical(original)
+    output = clean_output if untouched else _ask(stage.judged, counted)
+    observed["attacked_nonfinite"] = float((~is_finite({"answer": domain.answer(output)}, len(original))).sum())
+    trial = Trial(stage.judged, original, counted, clean_output, output)
+    scores = clean_scores if untouched else _scores(domain, trial)
+    for problem, where in domain.problems(original).items():
+        observed[f"problem:{problem}"] = float(where.sum())
+    columns = {name: _column(value) for name, value in scores.items()}
+    headline = domain.metrics[0].column
+    columns[f"clean.{headline}"] = _column(clean_scores[headline])
+    _compare_headline(observed, columns[headline], columns[f"clean.{headline}"])
+    columns["success"] = np.where(invalid.numpy(), 0.0, columns["success"])
+    columns |= {f"spent.{name}": _column(value) for name, value in spent.items()}
+    columns |= _queries_column(view, stage)
+    return Rows(_texts(domain, original, invalid, view), columns, _changed(original, adversarial), observed)
+
+
+def certified_rows(stage: Stage, clean: Batch) -> Rows:
+    """One chunk of a certificate: the worst value that any input within the radius can reach."""
+    if not isinstance(stage.judged, Certifies):
+        raise PluginError(f"{type(stage.judged).__name__} declares certifies = True but has no certify method")
+    started = time.perf_counter()
+    with torch.no_grad():
+        bounds = stage.judged.certify(clean)
+    columns = {name: _column(value) for name, value in bounds.items()}
+    observed = {"seconds": time.perf_counter() - started}
+    nothing = torch.zeros(len(clean), dtype=torch.bool)
+    return Rows(_texts(stage.domain, clean, nothing, None), columns, {}, observed)
+
+
+def _attack(
+    stage: Stage, attack: Attack[Any], clean: Batch, passes: Callable[[int], None]
+) -> tuple[Batch, View[Any], float]:
+    view: View[Any] = View(stage.attacked, stage.domain, stage.threat, clean.ids, passes)
+    draw = stage.seed.draws(clean.ids, clean.device)
+    started = time.perf_counter()
+    with under_attack(stage.attacked):
+        try:
+            adversarial = attack.perturb(view, clean, stage.budget, draw)
+        except QueryBudgetSpent:
+            adversarial = view.submitted if view.submitted is not None else clean
+    seconds = time.perf_counter() - started
+    if type(adversarial) is not type(clean):
+        raise PluginError(
+            f"{type(attack).__name__}.perturb must return a {type(clean).__name__}, "
+            f"not {type(adversarial).__name__}"
+        )
+    if adversarial.ids != clean.ids:
+        raise PluginError(
+            f"{type(attack).__name__}.perturb must return the examples it was given, in their order: "
+            f"{len(clean)} went in, {len(adversarial)} came back"
+        )
+    for name, value in clean.tensors().items():
+        other = getattr(adversarial, name)
+        if not isinstance(other, Tensor) or other.shape != value.shape or other.device != value.device:
+            raise PluginError(
+                f"{type(attack).__name__}.perturb changed '{name}': expected {tuple(value.shape)} on "
+                f"{value.device}, got {tuple(getattr(other, 'shape', ()))} on {getattr(other, 'device', '?')}"
+            )
+    detached = {name: value.detach() for name, value in adversarial.tensors().items()}
+    return adversarial.replace(**detached), view, seconds
+
+
+def check_budget(
+    domain: Domain[Any], threat: ThreatModel, budget: float, clean: Batch, adversarial: Batch
+) -> tuple[Mapping[str, Tensor], Tensor, Tensor]:
+    """What was spent, who is over budget, who is NaN or malformed: measured by the domain, not by the attack."""
+    spent = {name: value.detach().cpu().double() for name, value in domain.spent(clean, adversarial).items()}
+    limits = {threat.budget.name: budget} | dict.fromkeys(threat.constraints, 1.0)
+    over = torch.zeros(len(clean), dtype=torch.bool)
+    malformed = torch.zeros(len(clean), dtype=torch.bool)
+    for name, limit in limits.items():
+        if name not in spent:
+            continue
+        malformed |= spent[name].isnan()
+        over |= spent[name] > limit * (1 + TOLERANCE) + TOLERANCE * TOLERANCE
+    known = {problem: where.cpu() for problem, where in domain.problems(clean).items()}
+    for problem, where in domain.problems(adversarial).items():
+        malformed |= where.cpu() & ~known.get(problem, torch.zeros_like(malformed))
+    malformed |= torch.stack([~value.isfinite() for value in spent.values()]).any(0) if spent else malformed
+    return spent, over, malformed
+
+
+def _clean_answer(
+    stage: Stage, number: int, clean: Batch, observed: dict[str, float]
+) -> tuple[Any, Mapping[str, Tensor]]:
+    if number not in stage.clean_answers:
+        output = _ask(stage.judged, clean)
+        scores = _scores(stage.domain, Trial(stage.judged, clean, clean, output, output))
+        stage.clean_answers[number] = (output, scores)
+    output, scores = stage.clean_answers[number]
+    answer = stage.domain.answer(output)
+    observed["clean_nonfinite"] = float((~is_finite({"answer": answer}, len(clean))).sum())
+    if number == 0:
+        again = stage.domain.answer(_ask(stage.judged, clean))
+        close = torch.isclose(per_example(again), per_example(answer), rtol=1e-4, atol=1e-5, equal_nan=True)
+        observed["unrepeatable"] = float((~close.all(dim=1)).sum())
+        observed["repeated"] = float(len(clean))
+    return output, scores
+
+
+def _ask(victim: nn.Module, batch: Batch) -> Any:
+    with torch.no_grad():
+        return victim(batch)
+
+
+def _scores(domain: Domain[Any], trial: Trial[Any]) -> Mapping[str, Tensor]:
+    with torch.no_grad():
+        scores = domain.score(trial)
+    wanted = {"success"} | {metric.column for metric in domain.metrics}
+    missing = sorted(wanted - set(scores))
+    if missing:
+        raise PluginError(f"domain '{domain.name}' scored no {', '.join(missing)}")
+    for name, value in scores.items():
+        if value.shape != (len(trial.clean),):
+            raise PluginError(
+                f"domain '{domain.name}' must score one value per example: "
+                f"'{name}' has shape {tuple(value.shape)} for {len(trial.clean)} examples"
+            )
+    return scores
+
+
+def _compare_headline(observed: dict[str, float], attacked: np.ndarray, clean: np.ndarray) -> None:
+    both = np.isfinite(attacked) & np.isfinite(clean)
+    observed["headline_n"] = float(both.sum())
+    observed["headline_clean"] = float(clean[both].sum())
+    observed["headline_attacked"] = float(attacked[both].sum())
+
+
+def _queries_column(view: View[Any], stage: Stage) -> dict[str, np.ndarray]:
+    if stage.transfers or not bool(view.queries.any()):
+        return {}
+    return {"spent.queries": view.queries.double().numpy()}
+
+
+def _texts(domain: Domain[Any], clean: Batch, invalid: Tensor, view: View[Any] | None) -> dict[str, list[str]]:
+    notes = [""] * len(clean)
+    for status, where in (view.notes if view else {}).items():
+        for place in where.nonzero().flatten().tolist():
+            notes[place] = f"{notes[place]} {status}".strip()
+    return {
+        "example": list(clean.ids),
+        "cluster": list(domain.clusters(clean)),
+        "group": list(domain.groups(clean)),
+        "status": ["invalid" if bad else "ok" for bad in invalid.tolist()],
+        "note": notes,
+    }
+
+
+def _rows_where(replace: Tensor, by: Batch, batch: Batch) -> Batch:
+    """`batch` with some of its examples replaced by those of `by`."""
+    changes = {}
+    for name, value in batch.tensors().items():
+        mask = replace.to(value.device).view(-1, *([1] * (value.dim() - 1)))
+        changes[name] = torch.where(mask, by.tensors()[name], value)
+    return batch.replace(**changes)
+
+
+def _changed(clean: Batch, adversarial: Batch) -> dict[str, np.ndarray]:
+    """The adversarial tensors that differ from the clean ones; the rest can be read from the dataset."""
+    mine = clean.tensors()
+    return {
+        name: value.detach().cpu().numpy()
+        for name, value in adversarial.tensors().items()
+        if not torch.equal(value.nan_to_num(), mine[name].nan_to_num())
+    }
+
+
+def _column(value: Tensor) -> np.ndarray:
+    column: np.ndarray = value.detach().double().cpu().numpy()
+    return column

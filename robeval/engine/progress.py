@@ -1,0 +1,155 @@
+"""What a person sees while a run works: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn as Count
+
+
+class Watcher:
+    """Told what the engine does; this one keeps quiet. Faces override `say` and `_show`."""
+
+    def __init__(self) -> None:
+        self.label = ""
+
+    def __enter__(self) -> Watcher:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        return None
+
+    def plan(self, cells: int) -> None:
+        """How many cells are to be done."""
+
+    def finished_cell(self, text: str, *, cached: bool) -> None:
+        """One more cell is done."""
+
+    @contextmanager
+    def task(self, label: str) -> Iterator[None]:
+        """A named piece of work inside which `advance` counts."""
+        before, self.label = self.label, label
+        self.started(label)
+        try:
+            yield
+        finally:
+            self.label = before
+
+    def started(self, label: str) -> None:
+        """A named piece of work begins."""
+
+    def advance(self, done: float, total: float, unit: str) -> None:
+        """How far the current piece of work is."""
+
+    def passes(self, count: int) -> None:
+        """How many rows the current attack has pushed through the victim."""
+
+    def say(self, text: str) -> None:
+        """A line worth reading now."""
+
+
+class PlainLines(Watcher):
+    """For logs: a line when a piece of work starts and, at most every ten seconds, how far it is."""
+
+    def __init__(self, console: Console, every_s: float = 10.0) -> None:
+        super().__init__()
+        self.console, self.every_s = console, every_s
+        self._began = time.monotonic()
+        self._last = self._began
+        self._cells, self._done = 0, 0
+
+    def plan(self, cells: int) -> None:
+        self._cells = cells
+
+    def finished_cell(self, text: str, *, cached: bool) -> None:
+        self._done += 1
+        elapsed = time.monotonic() - self._began
+        left = elapsed / self._done * (self._cells - self._done)
+        source = " [from cache]" if cached else ""
+        self.say(f"[{self._done}/{self._cells}] {text}{source} · {elapsed:.0f} s elapsed, about {left:.0f} s left")
+
+    def started(self, label: str) -> None:
+        self.say(label)
+
+    def advance(self, done: float, total: float, unit: str) -> None:
+        now = time.monotonic()
+        if now - self._last >= self.every_s:
+            self._last = now
+            self.say(f"  {self.label}: {done:.0f}/{total:.0f} {unit}")
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class LiveBars(Watcher):
+    """For terminals: one bar for the run, one for the work in hand."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            Count(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            refresh_per_second=5,
+        )
+        self._run: TaskID | None = None
+        self._work = self._bars.add_task("", total=None, unit="", left="", visible=False)
+        self._began = time.monotonic()
+        self._passes = 0
+
+    def __enter__(self) -> LiveBars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def plan(self, cells: int) -> None:
+        self._run = self._bars.add_task("run", total=cells, unit="cells", left="")
+
+    def finished_cell(self, text: str, *, cached: bool) -> None:
+        if self._run is None:
+            return
+        self._bars.advance(self._run)
+        task = self._bars.tasks[self._run]
+        elapsed = time.monotonic() - self._began
+        left = elapsed / max(task.completed, 1) * ((task.total or 0) - task.completed)
+        self._bars.update(self._run, left=f"~{left:.0f} s left")
+        self._bars.update(self._work, visible=False)
+
+    def started(self, label: str) -> None:
+        self._passes = 0
+        self._bars.reset(self._work, description=_short(label), total=None, unit="", left="", visible=True)
+
+    def advance(self, done: float, total: float, unit: str) -> None:
+        self._bars.update(self._work, completed=int(done), total=int(total), unit=unit, visible=True)
+
+    def passes(self, count: int) -> None:
+        self._bars.update(self._work, left=f"{_si(count)} passes")
+
+    def say(self, text: str) -> None:
+        self._bars.console.print(text, highlight=False, markup=False)
+
+
+def watcher_for(console: Console) -> Watcher:
+    """Live bars on a terminal, plain lines elsewhere."""
+    return LiveBars(console) if console.is_terminal else PlainLines(console)
+
+
+def _short(label: str, most: int = 46) -> str:
+    return label if len(label) <= most else label[: most - 1] + "…"
+
+
+def _si(count: int) -> str:
+    return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} k" if count >= 1e3 else str(count)

@@ -1,0 +1,197 @@
+"""Training nodes: a victim is fitted once, however many cells need it, and kept in the cache."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from safetensors.torch import load, save
+
+from robeval.engine.cache import Cache, content_key
+from robeval.engine.plan import NONE, Catalog, Fit, acts, warm_start
+from robeval.engine.sources import module_digest, source_digest
+from robeval.engine.weights import load_weights
+from robeval.errors import MissingFile, RobevalError
+from robeval.plugins.data import Dataset
+from robeval.plugins.victim import Victim
+from robeval.results.files import file_checksum
+from robeval.seeding import Seed
+
+if TYPE_CHECKING:
+    from robeval.engine.experiment import Execution
+    from robeval.engine.progress import Watcher
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """No banners, tips or advice on dataloader workers; everything as before afterwards."""
+    names = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
+            warnings.filterwarnings("ignore", message=r".*(num_workers|log_every_n_steps|LeafSpec).*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def private_randomness(seed: Seed) -> Iterator[None]:
+    """Torch's generators seeded inside, as before outside."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed.integer())
+        yield
+
+
+class _Steps(Callback):
+    """Tells the watcher how far a training is."""
+
+    def __init__(self, watcher: Watcher, total: int) -> None:
+        self.watcher, self.total = watcher, total
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        self.watcher.advance(trainer.global_step, self.total, "steps")
+
+
+class Trainings:
+    """Trained victims by their `Fit`: from memory, from the cache, or fitted now."""
+
+    def __init__(self, catalog: Catalog, cache: Cache, execution: Execution, watcher: Watcher) -> None:
+        self.catalog, self.cache, self.execution, self.watcher = catalog, cache, execution, watcher
+        self._victims: dict[Fit, Victim] = {}
+        self._data: dict[Fit, Dataset] = {}
+        self.seconds: dict[str, float] = {}
+
+    def victim(self, fit: Fit) -> Victim:
+        """The trained victim, in evaluation mode."""
+        if fit not in self._victims:
+            self._victims[fit] = self._obtain(fit)
+        return self._victims[fit].eval()
+
+    def data(self, fit: Fit) -> Dataset:
+        """The dataset as that training saw it: poisoned, then sanitised."""
+        if fit not in self._data:
+            data = self.catalog.dataset(fit.dataset)
+            seed = Seed(fit.seed)
+            if fit.attack != NONE:
+                data = self.catalog.attack(fit.attack).poison(data, fit.budget, seed.child("poison"))
+            defense = self.catalog.defense(fit.defense)
+            if acts(defense, "sanitize"):
+                data = defense.sanitize(data, seed.child("sanitize"))
+            self._data[fit] = data
+        return self._data[fit]
+
+    def key(self, fit: Fit) -> str:
+        """The content address of a training."""
+        start = warm_start(fit, self.catalog)
+        return content_key(
+            "victim",
+            {
+                "victim": self.catalog.digest("victim", fit.victim),
+                "checkpoint": checkpoint_digest(self.catalog, fit),
+                "data": data_digest(self.catalog, fit),
+                "defense": self.catalog.digest("defense", fit.defense) if fit.defense != NONE else None,
+                "attack": [self.catalog.digest("attack", fit.attack), fit.budget] if fit.attack != NONE else None,
+                "seed": fit.seed,
+                "role": fit.role,
+                "start": self.key(start) if start else None,
+                "recipe": [module_digest("robeval.plugins.victim"), file_checksum(Path(__file__))],
+                "precision": self.execution.precision,
+            },
+        )
+
+    def _obtain(self, fit: Fit) -> Victim:
+        victim = self._untrained(fit)
+        needs_training = victim.steps > 0 and victim.checkpoint is None
+        if victim.checkpoint is not None:
+            load_weights(victim, victim.checkpoint)
+        if not needs_training and (fit.defense == NONE or not acts(self.catalog.defense(fit.defense), "robustify")):
+            return victim
+        key = self.key(fit)
+        with self.cache.lock("victim", key):
+            entry = self.cache.find("victims", key)
+            if entry is None:
+                self._fit(fit, victim)
+                content = {"weights.safetensors": save(_tensors(victim)), "fit.json": _described(fit)}
+                self.cache.put("victims", key, content)
+            else:
+                victim.load_state_dict(load((entry / "weights.safetensors").read_bytes()))
+        return victim
+
+    def _untrained(self, fit: Fit) -> Victim:
+        with private_randomness(Seed(fit.seed).child("weights", fit.role, str(fit.victim))):
+            return self.catalog.victim(fit.victim)
+
+    def _fit(self, fit: Fit, victim: Victim) -> None:
+        started = time.perf_counter()
+        start = warm_start(fit, self.catalog)
+        if start:
+            victim.load_state_dict(self.victim(start).state_dict())
+        data, seed = self.data(fit), Seed(fit.seed).child("fit", str(fit.victim), str(fit.defense))
+        with self.watcher.task(f"training {fit}"), private_randomness(seed):
+            module = self.catalog.defense(fit.defense).robustify(victim.train(), data, seed.child("robustify"))
+            steps = int(getattr(module, "steps", victim.steps))
+            data.train_batch_size = int(getattr(module, "train_batch_size", victim.train_batch_size))
+            data.shuffle_seed = seed.child("shuffle").integer()
+            with quiet_lightning():
+                trainer = self._trainer(steps)
+                trainer.fit(module, train_dataloaders=data.train_dataloader())
+        victim.cpu()
+        broken = [name for name, value in _tensors(victim).items() if not value.isfinite().all()]
+        if broken:
+            raise RobevalError(f"training diverged ({fit}): NaN or infinity in {', '.join(broken[:3])}")
+        self.seconds[str(fit)] = time.perf_counter() - started
+
+    def _trainer(self, steps: int) -> pl.Trainer:
+        execution = self.execution
+        return pl.Trainer(
+            max_steps=steps,
+            max_epochs=-1,
+            accelerator=execution.accelerator,
+            devices=1,
+            precision=execution.precision,  # type: ignore[arg-type]
+            callbacks=[_Steps(self.watcher, steps)],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            gradient_clip_val=1.0,
+        )
+
+
+def data_digest(catalog: Catalog, fit: Fit) -> list[Any]:
+    """What the examples are: options and content of the dataset, and the code that makes them."""
+    dataset = catalog.dataset(fit.dataset)
+    return [catalog.effective("dataset", fit.dataset), dataset.fingerprint(), source_digest(type(dataset))]
+
+
+def checkpoint_digest(catalog: Catalog, fit: Fit) -> str | None:
+    """The content of the checkpoint that a victim is loaded from."""
+    path = catalog.effective("victim", fit.victim).get("checkpoint")
+    if not path:
+        return None
+    if not Path(str(path)).is_file():
+        raise MissingFile(path, f"It is the checkpoint of victim '{fit.victim.name}'.")
+    return file_checksum(Path(str(path)))
+
+
+def _tensors(victim: Victim) -> dict[str, torch.Tensor]:
+    return {name: value.detach().contiguous() for name, value in victim.state_dict().items()}
+
+
+def _described(fit: Fit) -> bytes:
+    return json.dumps({"fit": str(fit), "dataset": str(fit.dataset)}, indent=1).encode()
