@@ -67,7 +67,7 @@ class Entry:
 class Registry:
     """The one door for built-in and guest plugins.
 
-    A name is ``domain/plugin-name``; a domain's own name has no prefix, and neither has a plugin that serves every
+    A name is ``domain/plugin-name``; a domain has no prefix, and neither has a plugin that serves every
     domain. The target is ``"module:Class"``, imported on use, or a class (in a notebook or a test).
     """
 
@@ -108,7 +108,7 @@ class Registry:
                 f"the {kind} '{name}' (at {place}) has target '{target}', expected 'module:Class'"
             )
         if not summary and isinstance(target, type):
-            summary = (inspect.getdoc(target) or "").split("\n")[0]
+            summary = documentation(target).split("\n")[0]
         entry = Entry(kind, name, target, summary, extra, place)
         known = self.entries.get((kind, name))
         if known is not None:
@@ -153,6 +153,12 @@ class Registry:
     def names(self, kind: str, domain: str | None = None) -> Iterable[str]:
         """Short names inside a domain, full ones otherwise."""
         return [entry.short if domain else entry.name for entry in self.of(kind, domain)]
+
+
+def documentation(cls: type) -> str:
+    """The class's own docstring; neither a base's nor the signature that `dataclass` makes up."""
+    text = inspect.cleandoc(cls.__doc__ or "")
+    return "" if text.startswith(f"{cls.__name__}(") else text
 
 
 def _caller() -> str:
