@@ -27,6 +27,22 @@ class Figure(_Record):
     n: int = Field(description="examples that the figure is taken over")
 
 
+class MetricRecord(_Record):
+    """What a figure means and how it comes from the per-example table.
+
+    `MetricRecord.model_validate(metric, from_attributes=True)` makes one from a domain's metric.
+    """
+
+    name: str
+    unit: str
+    direction: Literal["higher", "lower"] = Field(description="what is better for the defender")
+    meaning: str = ""
+    kind: Literal["mean", "proportion"] = "mean"
+    column: str = Field(description="the column of the per-example table that is averaged")
+    per: str | None = Field(default=None, description="the column whose mean divides, for ratios of means")
+    decimals: int = Field(default=2, description="digits behind the point that are worth printing")
+
+
 class BudgetRecord(_Record):
     """What the attacker was granted."""
 
@@ -98,6 +114,7 @@ class RunRecord(_Record):
     command: str = Field(description="the command that repeats the run")
     experiment: dict[str, Any]
     environment: Environment
+    metrics: list[MetricRecord] = Field(default=[], description="the domain's metrics, the headline first")
     cells: list[str] = Field(description="ids of all planned cells, in matrix order")
     started: str
     finished: str | None

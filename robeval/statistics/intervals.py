@@ -75,7 +75,7 @@ def intervals(
     Proportions (every value 0 or 1) of independent examples get Wilson's interval. Everything else is
     bootstrapped over clusters: bias-corrected and accelerated (BCa), or by percentiles where BCa is not
     defined. The nominal level is widened for few clusters as the t distribution is against the normal one.
-    The bootstrap cannot see beyond a clustered proportion that is 0 or 1 throughout, so that one gets Wilson's
+    The bootstrap cannot see beyond a clustered proportion that is 0 or 1 throughout: it gets Wilson's
     interval with clusters as its n. Constant values give an interval of width zero. The order of the examples
     does not matter.
 
