@@ -1,0 +1,239 @@
+"""One cell from its plan to its record: from the run folder, from the cache, or computed now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from safetensors.numpy import save
+from torch import nn
+from torch.utils.data import DataLoader
+
+from robeval.arrays import Batch
+from robeval.engine.cache import Cache, content_key
+from robeval.engine.experiment import Experiment
+from robeval.engine.figures import blank_record, finished_record
+from robeval.engine.modules import EvaluationModule, Stage
+from robeval.engine.plan import CERTIFICATE, NONE, Catalog, Cell, Fit, acts, surrogate_fit, victim_fit
+from robeval.engine.progress import Watcher
+from robeval.engine.sources import module_digest, source_digest
+from robeval.engine.train import Trainings, data_digest, private_randomness, quiet_lightning
+from robeval.plugins.contracts import Attack
+from robeval.plugins.data import Dataset
+from robeval.plugins.threat import Budget, ThreatModel
+from robeval.results.files import file_checksum
+from robeval.results.records import CellRecord
+from robeval.results.store import Rows, RunFolder
+from robeval.seeding import Seed
+
+_HERE = Path(__file__).parent
+
+
+class Evaluator:
+    """Executes cells one by one; trained victims, hardened victims and clean answers are shared between them."""
+
+    def __init__(
+        self, experiment: Experiment, catalog: Catalog, cache: Cache, folder: RunFolder, watcher: Watcher
+    ) -> None:
+        self.experiment, self.catalog, self.cache = experiment, catalog, cache
+        self.folder, self.watcher = folder, watcher
+        self.trainings = Trainings(catalog, cache, experiment.execution, watcher)
+        self._hardened: dict[tuple[Fit, str], nn.Module] = {}
+        self._clean: dict[tuple[Fit, str], dict[int, Any]] = {}
+        self._examples: dict[str, Batch] = {}
+
+    def execute(self, cell: Cell) -> tuple[CellRecord, bool]:
+        """The cell's record, and whether it was there already."""
+        if cell.refused:
+            return self._refused(cell), True
+        key = self.key(cell)
+        done = self.folder.finished(cell.id, key)
+        if done is not None and not self.cache.fresh:
+            return done, True
+        with self.cache.lock("cell", key):
+            entry = self.cache.find("cells", key)
+            if entry is not None:
+                return self._from_cache(cell, key, entry), True
+            return self._computed(cell, key), False
+
+    def key(self, cell: Cell) -> str:
+        """The content address of a cell: everything that could change its figures."""
+        is_attack = cell.attack != CERTIFICATE
+        surrogate = surrogate_fit(cell, self.catalog)
+        oblivious = cell.knowledge == "oblivious"
+        undefended = victim_fit(cell, self.catalog, defended=False) if oblivious else None
+        fit = victim_fit(cell, self.catalog)
+        return content_key(
+            "cell",
+            {
+                "attack": self.catalog.digest("attack", cell.attack) if is_attack else "certificate",
+                "defense": self.catalog.digest("defense", cell.defense),
+                "victim": self.trainings.key(fit),
+                "attacked": [self.trainings.key(f) if f else None for f in (undefended, surrogate)],
+                "data": data_digest(self.catalog, fit),
+                "domain": source_digest(type(self.catalog.domain)),
+                "engine": [
+                    *(module_digest(name) for name in ("robeval.trust.checks", "robeval.statistics.intervals")),
+                    *(file_checksum(_HERE / name) for name in ("modules.py", "figures.py", "evaluate.py")),
+                ],
+                "budget": cell.budget,
+                "knowledge": cell.knowledge,
+                "seed": cell.seed,
+                "examples": self.experiment.max_examples,
+                "precision": self.experiment.execution.precision,
+            },
+        )
+
+    def stage(self, cell: Cell) -> Stage:
+        """Everything a cell needs, trained and hardened."""
+        fit = victim_fit(cell, self.catalog)
+        judged = self.hardened(fit, cell.defense)
+        attack = None if cell.attack == CERTIFICATE else self.catalog.attack(cell.attack)
+        if attack is not None and acts(attack, "tamper"):
+            judged = self._tampered(cell, fit, attack)
+        surrogate = surrogate_fit(cell, self.catalog)
+        attacked = judged
+        if surrogate:
+            attacked = self.trainings.victim(surrogate)
+        elif cell.knowledge == "oblivious":
+            attacked = self.trainings.victim(victim_fit(cell, self.catalog, defended=False))
+        return Stage(
+            domain=self.catalog.domain,
+            attack=attack,
+            attacked=attacked,
+            judged=judged,
+            threat=attack.threat if attack else ThreatModel("none", Budget("radius", "", 0.0), goal="none"),
+            budget=cell.budget,
+            seed=Seed(cell.seed).child("attack", str(cell.attack)),
+            transfers=surrogate is not None,
+            clean_answers={} if attack is not None and acts(attack, "tamper") else self._clean_answers(cell, fit),
+        )
+
+    def hardened(self, fit: Fit, defense: Any) -> nn.Module:
+        """The victim of a training as it is deployed under a defense."""
+        key = (fit, str(defense))
+        if key not in self._hardened:
+            self._hardened[key] = self._harden(fit, defense, self.trainings.victim(fit))
+        return self._hardened[key].eval()
+
+    def examples(self, cell: Cell) -> Batch:
+        """The test examples of a cell: a seeded choice of `max_examples`, in the dataset's order."""
+        name = str(cell.dataset)
+        if name not in self._examples:
+            self._examples[name] = chosen_examples(self.catalog.dataset(cell.dataset), self.experiment.max_examples)
+        return self._examples[name]
+
+    def _harden(self, fit: Fit, defense: Any, victim: nn.Module) -> nn.Module:
+        plugin = self.catalog.defense(defense)
+        if not acts(plugin, "harden"):
+            return victim
+        seed = Seed(fit.seed).child("harden", str(defense))
+        with self.watcher.task(f"preparing {defense}"), private_randomness(seed):
+            return plugin.harden(victim, self.trainings.data(fit), seed).eval()
+
+    def _tampered(self, cell: Cell, fit: Fit, attack: Attack[Any]) -> nn.Module:
+        import copy
+
+        seed = Seed(cell.seed).child("tamper", str(cell.attack))
+        victim = attack.tamper(copy.deepcopy(self.trainings.victim(fit)), cell.budget, seed).eval()
+        return self._harden(fit, cell.defense, victim).eval()
+
+    def _clean_answers(self, cell: Cell, fit: Fit) -> dict[int, Any]:
+        return self._clean.setdefault((fit, str(cell.defense)), {})
+
+    def _refused(self, cell: Cell) -> CellRecord:
+        record = blank_record(cell, self.catalog, error=cell.refused)
+        self.folder.keep_cell("n/a", record, {})
+        return record
+
+    def _from_cache(self, cell: Cell, key: str, entry: Path) -> CellRecord:
+        record = CellRecord.model_validate_json((entry / "cell.json").read_bytes())
+        # The same content may have been made under another spelling of the same options.
+        record = record.model_copy(update={"id": cell.id, "attack": str(cell.attack), "defense": str(cell.defense)})
+        names = [path.name for path in entry.iterdir() if path.name.startswith("rows.")]
+        self.folder.keep_cell(key, record, {name.split(".")[1]: (entry / name).read_bytes() for name in names})
+        return record
+
+    def _computed(self, cell: Cell, key: str) -> CellRecord:
+        stage = self.stage(cell)
+        examples = self.examples(cell)
+        size = self.experiment.execution.batch_size
+        count = -(-len(examples) // size)
+        found: dict[int, Rows] = {}
+        for number in range(count):
+            known = self.folder.chunk(cell.id, key, number)
+            expected = examples.ids[number * size : (number + 1) * size]
+            if known is not None and tuple(known.texts["example"]) == expected and not self.cache.fresh:
+                found[number] = known
+        with self.watcher.task(str(cell)):
+            self.watcher.advance(sum(map(len, found.values())), len(examples), "examples")
+
+            def keep(number: int, rows: Rows) -> None:
+                self.folder.keep_chunk(cell.id, key, number, rows)
+                found[number] = rows
+                self.watcher.advance(sum(map(len, found.values())), len(examples), "examples")
+
+            pending = [number for number in range(count) if number not in found]
+            if pending:
+                self._test(stage, examples, pending, size, keep)
+        rows = Rows.join([found[number] for number in range(count)])
+        record = finished_record(cell, self.catalog, rows, stage.judged)
+        files = {"parquet": rows.to_parquet()}
+        if rows.adversarial:
+            files["safetensors"] = save(dict(rows.adversarial))
+        self.cache.put(
+            "cells",
+            key,
+            {"cell.json": record.model_dump_json(by_alias=True).encode()}
+            | {f"rows.{ending}": content for ending, content in files.items()},
+        )
+        self.folder.keep_cell(key, record, files)
+        return record
+
+    def _test(self, stage: Stage, examples: Batch, pending: list[int], size: int, keep: Any) -> None:
+        """`Trainer.test` over the chunks that are still to do."""
+        loader = DataLoader(
+            pending,  # type: ignore[arg-type]
+            batch_size=None,
+            collate_fn=lambda number: (number, examples.select(slice(number * size, (number + 1) * size))),
+        )
+        execution = self.experiment.execution
+        with quiet_lightning(), cpu_afterwards(stage):
+            trainer = pl.Trainer(
+                accelerator=execution.accelerator,
+                devices=execution.devices,
+                precision=execution.precision,  # type: ignore[arg-type]
+                inference_mode=False,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            module = EvaluationModule(stage, keep, self.watcher.passes)
+            trainer.test(module, dataloaders=loader, verbose=False)
+
+
+@contextmanager
+def cpu_afterwards(stage: Stage) -> Iterator[None]:
+    """Victims that are shared between cells return to the CPU."""
+    try:
+        yield
+    finally:
+        stage.judged.cpu()
+        stage.attacked.cpu()
+
+
+def chosen_examples(dataset: Dataset, most: int | None) -> Batch:
+    """At most `most` test examples, chosen by a hash of their ids, in the dataset's order."""
+    examples = dataset.split("test")
+    if most is None or len(examples) <= most:
+        return examples
+    lots = Seed(0).child("examples").draws(examples.ids).bits(1).squeeze(1)
+    return examples.select(torch.sort(lots.argsort()[:most]).values)
+
+
+__all__ = ["NONE", "Evaluator", "chosen_examples"]

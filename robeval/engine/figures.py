@@ -1,0 +1,143 @@
+"""From per-example outcomes to a cell's record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from robeval.engine.plan import CERTIFICATE, Catalog, Cell
+from robeval.plugins.contracts import Certifies, Domain, Metric
+from robeval.plugins.threat import Budget
+from robeval.results.records import BudgetRecord, CellRecord, Cost, Evidence, Figure, Status, Verdict
+from robeval.results.store import Rows
+from robeval.statistics.intervals import Column, intervals
+from robeval.trust.checks import judge
+from robeval.trust.facts import Facts
+
+NO_COST = Cost(forward=0, backward=0, queries=0, seconds=0)
+
+
+def figures(metrics: Sequence[Metric], rows: Rows, chosen: np.ndarray | None = None) -> dict[str, Figure]:
+    """Every metric that the examples have values for, with interval and n; over the `chosen` examples only."""
+    everything = np.ones(len(rows), dtype=bool) if chosen is None else chosen
+    columns, known = {}, {}
+    for metric in metrics:
+        if metric.column not in rows.columns or (metric.per and metric.per not in rows.columns):
+            continue
+        per = rows.columns[metric.per][everything] if metric.per else None
+        columns[metric.name] = Column(rows.columns[metric.column][everything], per, metric.kind == "proportion")
+        known[metric.name] = metric
+    clusters = np.asarray(rows.texts["cluster"])[everything]
+    found = intervals(columns, clusters)
+    return {
+        name: Figure(
+            value=_finite(result.value),
+            low=_finite(result.low),
+            high=_finite(result.high),
+            unit=known[name].unit,
+            direction=known[name].direction,
+            n=result.n,
+        )
+        for name, result in found.items()
+    }
+
+
+def finished_record(cell: Cell, catalog: Catalog, rows: Rows, judged: Any) -> CellRecord:
+    """The record of a cell whose examples are all done."""
+    domain = catalog.domain
+    metrics = domain.metrics
+    facts = _facts(cell, catalog, rows)
+    verdict, findings = judge(facts)
+    names = sorted(set(rows.texts["group"]) - {""})
+    groups = np.asarray(rows.texts["group"])
+    by_group = {name: figures(metrics, rows, groups == name) for name in names} if len(names) > 1 else {}
+    n = max(len(rows), 1)
+    notes: dict[str, int] = {}
+    for note in " ".join(rows.texts["note"]).split():
+        notes[note] = notes.get(note, 0) + 1
+    observed = rows.observed
+    return blank_record(cell, catalog, judged).model_copy(
+        update={
+            "n": len(rows),
+            "invalid": facts.count("invalid"),
+            "status": "done",
+            "metrics": figures(metrics, rows),
+            "groups": by_group,
+            "cost": Cost(
+                forward=observed.get("forward", 0.0) / n,
+                backward=observed.get("backward", 0.0) / n,
+                queries=observed.get("queries", 0.0) / n,
+                seconds=observed.get("seconds", 0.0),
+            ),
+            "verdict": verdict,
+            "evidence": [Evidence(check=f.check, severity=f.severity, message=f.message) for f in findings],
+            "notes": notes,
+        }
+    )
+
+
+def blank_record(
+    cell: Cell, catalog: Catalog, judged: Any = None, status: Status = "n/a", error: str | None = None
+) -> CellRecord:
+    """A record without figures: n/a, failed, or about to be filled."""
+    verdict: Verdict = "invalid" if status == "failed" else "ok"
+    budget, threat = _grant(cell, catalog, judged)
+    return CellRecord(
+        id=cell.id,
+        domain=cell.domain,
+        dataset=str(cell.dataset),
+        victim=str(cell.victim),
+        attack=str(cell.attack),
+        defense=str(cell.defense),
+        knowledge="oblivious" if cell.knowledge == "oblivious" else "adaptive",
+        budget=budget,
+        seed=cell.seed,
+        n=0,
+        invalid=0,
+        status=status,
+        metrics={},
+        cost=NO_COST,
+        verdict=verdict,
+        evidence=[],
+        threat=threat,
+        certified=cell.attack == CERTIFICATE,
+        error=error,
+    )
+
+
+def _grant(cell: Cell, catalog: Catalog, judged: Any) -> tuple[BudgetRecord, str]:
+    if cell.attack == CERTIFICATE:
+        budget = judged.radius_budget if isinstance(judged, Certifies) else Budget("radius", "", 0.0)
+        value = float(judged.radius) if isinstance(judged, Certifies) else 0.0
+        record = BudgetRecord(name=budget.name, unit=budget.unit, value=value)
+        return record, f"proven for every input with {budget.name} ≤ {value:g} {budget.unit}"
+    attack = catalog.attack(cell.attack)
+    budget = attack.threat.budget
+    text = str(attack.threat) if attack.threat.goal != "none" else "nothing is perturbed"
+    if attack.surrogate:
+        text = f"transfer: white-box on the surrogate {attack.surrogate}, the victim is never asked; " + text
+    return BudgetRecord(name=budget.name, unit=budget.unit, value=cell.budget), text
+
+
+def _facts(cell: Cell, catalog: Catalog, rows: Rows) -> Facts:
+    domain: Domain[Any] = catalog.domain
+    headline = domain.metrics[0]
+    certificate = cell.attack == CERTIFICATE
+    threat = None if certificate else catalog.attack(cell.attack).threat
+    return Facts(
+        access=threat.access if threat else "none",
+        budget=cell.budget,
+        budget_unit=threat.budget.unit if threat else "",
+        is_attack=threat is not None and threat.goal != "none",
+        transfers=not certificate and bool(catalog.attack(cell.attack).surrogate),
+        n=len(rows),
+        headline=headline.name,
+        lower_is_better=headline.direction == "lower",
+        observed=rows.observed,
+    )
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and np.isfinite(number) else None

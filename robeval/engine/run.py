@@ -1,0 +1,138 @@
+"""A whole run: plan, execute every cell, keep what is done whatever happens."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from robeval.engine.cache import Cache
+from robeval.engine.environment import environment
+from robeval.engine.evaluate import Evaluator
+from robeval.engine.figures import blank_record
+from robeval.engine.plan import Cell, Plan
+from robeval.engine.progress import Watcher
+from robeval.errors import RobevalError, UsageError
+from robeval.results.records import CellRecord, RunRecord
+from robeval.results.store import RunFolder
+
+
+class Interrupted(BaseException):
+    """Ctrl-C. Not a KeyboardInterrupt: Lightning answers that by exiting the process on its own terms."""
+
+
+@dataclass
+class Outcome:
+    """What a run came to."""
+
+    folder: Path
+    records: list[CellRecord] = field(default_factory=list)
+    seconds: float = 0.0
+    from_cache: int = 0
+
+    def exit_code(self, *, strict: bool) -> int:
+        """0 done · 3 cells failed, or every figure of a cell is invalid · 4 suspicious cells under --strict."""
+        if any(r.status in ("failed", "missing") or r.verdict == "invalid" for r in self.records):
+            return 3
+        return 4 if strict and any(r.verdict == "suspicious" for r in self.records) else 0
+
+
+def run(
+    plan: Plan,
+    folder: Path,
+    cache: Cache,
+    watcher: Watcher,
+    *,
+    command: str,
+    debug: bool = False,
+) -> Outcome:
+    """Execute every cell of a plan into a run folder; continues what an earlier run left there.
+
+    A failing cell is recorded with its error and the run goes on. Raises Interrupted on Ctrl-C, with everything
+    finished so far on disk.
+    """
+    store = RunFolder(folder)
+    store.claim(plan.experiment.model_dump(mode="json", exclude={"execution"}), fresh=cache.fresh)
+    outcome, started = Outcome(folder), datetime.now(UTC)
+    began = time.perf_counter()
+
+    def note(*, complete: bool) -> None:
+        outcome.seconds = time.perf_counter() - began
+        store.write_run(
+            RunRecord(
+                name=folder.name,
+                command=command,
+                experiment=plan.experiment.model_dump(mode="json"),
+                environment=environment(),
+                cells=[cell.id for cell in plan.cells],
+                started=started.isoformat(timespec="seconds"),
+                finished=datetime.now(UTC).isoformat(timespec="seconds") if complete else None,
+                seconds=round(outcome.seconds, 3),
+                complete=complete,
+            )
+        )
+
+    note(complete=False)
+    evaluator = Evaluator(plan.experiment, plan.catalog, cache, store, watcher)
+    watcher.plan(len(plan.cells))
+    for cell in plan.cells:
+        record, cached = _guarded(evaluator, cell, debug=debug)
+        outcome.records.append(record)
+        outcome.from_cache += cached
+        watcher.finished_cell(_told(cell, record), cached=cached)
+    note(complete=True)
+    return outcome
+
+
+def _guarded(evaluator: Evaluator, cell: Cell, *, debug: bool) -> tuple[CellRecord, bool]:
+    try:
+        return evaluator.execute(cell)
+    except UsageError:
+        # The same mistake would meet every cell: say it once and stop.
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        if isinstance(error, RobevalError):
+            reason = str(error)
+        else:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            reason = f"{type(error).__name__}: {error} (at {Path(last.filename).name}:{last.lineno})"
+        record = blank_record(cell, evaluator.catalog, status="failed", error=reason)
+        evaluator.folder.keep_cell("failed", record, {})
+        evaluator.watcher.say(f"failed: {cell}: {reason}")
+        return record, False
+
+
+def _told(cell: Cell, record: CellRecord) -> str:
+    if record.status != "done":
+        return f"{cell}: {record.status}"
+    name, figure = next(iter(record.metrics.items()), ("", None))
+    value = "" if figure is None or figure.value is None else f": {name} {figure.value:.2f} {figure.unit}"
+    mark = "" if record.verdict == "ok" else f" [{record.verdict}]"
+    return f"{cell}{value.rstrip()}{mark}"
+
+
+@contextmanager
+def answering_ctrl_c() -> Iterator[None]:
+    """SIGINT raises Interrupted at once, also inside Lightning; a second one ends the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def answer(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise Interrupted
+
+    before = signal.signal(signal.SIGINT, answer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
