@@ -8,13 +8,14 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
 from robeval.errors import MissingFile, PluginError, RobevalError
-from robeval.plugins.registry import Registry
+from robeval.plugins.registry import Entry, Registry
 
 GROUP = "robeval.plugins"
 BUILT_IN = ("robeval.domains.builtin", "robeval_attacks", "robeval_defenses", "robeval_datasets")
@@ -43,10 +44,15 @@ def discover(plugin_files: Sequence[str | Path] = ()) -> Registry:
 
 
 def add_file(registry: Registry, path: Path) -> None:
-    """Run the `register(registry)` of a single file."""
-    register = getattr(_module_of(path), "register", None)
+    """Run the `register(registry)` of a single file, or of a package's folder.
+
+    Targets inside it may be given as classes, or as text under the file's own name (``"my_attack:MyAttack"``).
+    """
+    module = _module_of(path)
+    register = getattr(module, "register", None)
     if not callable(register):
         raise PluginError(_without_register(path))
+    before = set(registry.entries)
     try:
         register(registry)
     except RobevalError:
@@ -55,6 +61,16 @@ def add_file(registry: Registry, path: Path) -> None:
         raise PluginError(
             f"{_where(path, error)}: register failed: {type(error).__name__}: {error}"
         ) from error
+    for key in registry.entries.keys() - before:
+        registry.entries[key] = _at_home(registry.entries[key], path.stem, module.__name__)
+
+
+def _at_home(entry: Entry, written: str, real: str) -> Entry:
+    """The entry with a target inside the file under the name that the file was loaded by."""
+    target = entry.target
+    if isinstance(target, str) and target.startswith((f"{written}:", f"{written}.")):
+        return replace(entry, target=real + target.removeprefix(written))
+    return entry
 
 
 def _register_guest(guest: EntryPoint, registry: Registry) -> None:
@@ -69,20 +85,19 @@ def _place(guest: EntryPoint) -> str:
 
 def _module_of(path: Path) -> ModuleType:
     """The file as a module of its own, known to `sys.modules` so that its classes' source can be read."""
-    if not path.is_file():
-        raise MissingFile(
-            path, "--plugin takes one Python file; packages use the entry-point group robeval.plugins."
-        )
+    file = path / "__init__.py" if path.is_dir() else path
+    if not file.is_file():
+        raise MissingFile(file, "--plugin takes a Python file, or a folder with an __init__.py.")
     name = f"robeval_plugin_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise PluginError(f"{path} is not a Python file (expected a name that ends in .py)")
+        raise PluginError(f"{file} is not a Python file (expected a name that ends in .py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         raise PluginError(f"{_where(path, error)}: {type(error).__name__}: {error}") from error
     return module
 
