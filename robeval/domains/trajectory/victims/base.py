@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robeval.domains.trajectory.batch import Observation, Prediction, SceneBatch
+from robeval.domains.trajectory.victims.checkpoint import load_weights
 from robeval.plugins.victim import Victim
 
 
@@ -45,7 +46,23 @@ class TrajectoryVictim(Predictor, Victim):
     def loss(self, batch: SceneBatch) -> Float[Tensor, " batch"]:
         """Mean Euclidean error over known future steps, metres."""
         path = self(batch).most_likely()
-        return displacement(path, batch).flatten(1).mean(dim=1)
+        return known_mean(displacement(path, batch), batch)
+
+    def load_checkpoint(self) -> None:
+        """Take the weights of `checkpoint`, if there is one; see `load_weights` for what is raised."""
+        if self.checkpoint is not None:
+            load_weights(self, self.checkpoint)
+
+
+def certain(path: Float[Tensor, "rows horizon 2"]) -> Prediction:
+    """The answer of a predictor with one mode."""
+    return Prediction(path.unsqueeze(1), torch.ones_like(path[:, :1, 0]))
+
+
+def known_mean(value: Float[Tensor, "batch windows horizon"], truth: SceneBatch) -> Float[Tensor, " batch"]:
+    """The mean of a scene's values over the future steps whose truth is known; 0 without any."""
+    known = truth.future_present().to(value.dtype)
+    return (value * known).flatten(1).sum(dim=1) / known.flatten(1).sum(dim=1).clamp_min(1)
 
 
 def displacement(
