@@ -16,7 +16,7 @@ SceneOf = Callable[..., SceneBatch]
 def build(
     tracks: Tensor, *, history: int = HISTORY, windows: int = 1, dt: float = DT, **changes: Any
 ) -> SceneBatch:
-    """Scenes around `tracks` [batch, frames, 2] of the target: a standing neighbour, no ego, no lanes, loose limits."""
+    """Scenes around target `tracks` [batch, frames, 2]: a standing neighbour, no ego, no lanes."""
     count, frames, _ = tracks.shape
     neighbour = torch.tensor([0.0, 50.0]).expand(count, frames, 2)
     present = torch.ones(count, 3, frames, dtype=torch.bool)
@@ -48,7 +48,7 @@ def build(
 
 
 def straight(speed_m_s: float, frames: int = HISTORY + HORIZON, dt: float = DT) -> Tensor:
-    """A track along +x at constant speed that reaches the origin at the last observed frame: [1, frames, 2]."""
+    """A steady track along +x, at the origin in the last observed frame: [1, frames, 2]."""
     x = (torch.arange(frames) - (HISTORY - 1)) * speed_m_s * dt
     return torch.stack([x, torch.zeros(frames)], dim=-1).unsqueeze(0)
 
@@ -85,7 +85,7 @@ def turning_scenes() -> SceneBatch:
 
 @pytest.fixture
 def predict() -> Callable[..., Prediction]:
-    """Makes a prediction [batch, windows, modes, horizon, 2] from the truth and one offset (dx, dy) per mode."""
+    """Makes a prediction for scenes: the truth, displaced by one (dx, dy) per mode."""
 
     def make(
         scenes: SceneBatch, *offsets: tuple[float, float], probability: tuple[float, ...] = ()
