@@ -162,7 +162,7 @@ def _advice(parameter: _Parameter, value: Any) -> str:
     return ""
 
 
-def _adapter(parameter: _Parameter, owner: str) -> TypeAdapter[Any]:
+def _adapter(parameter: _Parameter, owner: str) -> TypeAdapter:
     try:
         return TypeAdapter(parameter.annotation, config=_CONFIG)
     except PydanticUserError:
@@ -196,6 +196,11 @@ def _parameters(cls: type) -> tuple[_Parameter, ...]:
 
 
 def _of_dataclass(cls: type) -> list[_Parameter]:
+    own = [name for name, kind in inspect.get_annotations(cls).items() if "ClassVar" not in str(kind)]
+    if own and "__dataclass_fields__" not in vars(cls):
+        raise PluginError(
+            f"{cls.__qualname__} needs @dataclass(frozen=True): without it '{own[0]}' is no option"
+        )
     found = []
     for field in dataclasses.fields(cls):
         if field.init:
