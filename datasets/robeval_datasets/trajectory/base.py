@@ -5,9 +5,11 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from robeval.domains.trajectory.batch import SceneBatch
+from robeval.domains.trajectory.batch import SceneBatch, pad_agents
+from robeval.errors import DataError
 from robeval.plugins.data import Dataset, Split
 from robeval_datasets.trajectory import limits
+from robeval_datasets.trajectory.recordings import Recording, allowed_kinds, cut
 from robeval_datasets.trajectory.windows import Window
 
 
@@ -53,6 +55,34 @@ class TrackDataset(Dataset):
     def window(self) -> Window:
         """What one example spans."""
         return Window(self.history, self.horizon, self.windows, self.dt)
+
+
+class RecordedDataset(TrackDataset):
+    """Base of the datasets that come from files: write `recordings` and `files`."""
+
+    allow_types: str
+    stride: int
+
+    @abstractmethod
+    def recordings(self, split: Split) -> list[Recording]:
+        """The scenes of a split."""
+
+    def examples(self, split: Split) -> SceneBatch:
+        """Every complete example of the split; limits unknown.
+
+        Raises DataError when there is none.
+        """
+        allow = allowed_kinds(self.allow_types)
+        scenes = self.recordings(split)
+        batches = cut(scenes, self.window, self.agents, allow, self.stride)
+        if not batches:
+            raise DataError(
+                f"{type(self).__name__}: no example in split '{split}'. An example needs a target of type "
+                f"{self.allow_types} that is seen in {self.window.frames} frames in a row, {self.dt} s apart; "
+                f"{sum(len(scene.agents) for scene in scenes)} tracks were read. Lower history, horizon or windows, "
+                "or widen allow_types."
+            )
+        return SceneBatch.join(pad_agents(batches))
 
 
 def _loader_source() -> str:

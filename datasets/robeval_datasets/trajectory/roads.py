@@ -152,7 +152,8 @@ def place(draw: Draws, roads: Roads, lead_m: Float[Array, "scenes lanes"], speed
     brake = speed_m_s[:, None] ** 2 / 6 + 12
     number = np.arange(LANES)
     shared = unit[:, :1, 0] * np.ones(LANES)
-    begin = np.where(crossing, lead_m + 4 + unit[..., 0] * reach, lead_m[:, :1] - 20 + shared * (reach + 20))
+    turn = lead_m - 30 + unit[..., 0] * (30 + 0.7 * reach)
+    begin = np.where(crossing, turn, lead_m[:, :1] - 60 + shared * (reach + 60))
     waiting = crossing & (number >= 2)
     begin = np.ceil(np.where(waiting, lead_m + brake + unit[..., 1] * 40, begin)).clip(1)
     light = unit[..., 2] < 0.2

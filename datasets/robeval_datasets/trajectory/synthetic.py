@@ -1,18 +1,20 @@
 """Seeded driving scenes, made on the spot."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import Field
 
-from robeval.domains.trajectory.batch import SceneBatch
+from robeval.domains.trajectory.batch import SceneBatch, pad_agents
 from robeval.errors import OptionError
 from robeval.plugins.data import Split
 from robeval.seeding import Draws, Seed
 from robeval_datasets.trajectory.base import TrackDataset
 from robeval_datasets.trajectory.limits import BOUNDS_HELP
-from robeval_datasets.trajectory.traffic import AGENTS, SPEEDS_M_S, TICK_S, VEHICLES, Traffic, simulate
+from robeval_datasets.trajectory.traffic import AGENTS, TICK_S, VEHICLES, Traffic, simulate
 from robeval_datasets.trajectory.windows import REGIMES, Candidates, assemble
 
 FIRST_SCENE = {"train": 0, "val": 12_000_000, "test": 24_000_000}
@@ -74,8 +76,9 @@ class Synthetic(TrackDataset):
         numbers = np.arange(FIRST_SCENE[split], FIRST_SCENE[split] + scenes)
         parts = np.split(numbers, range(_CHUNK, scenes, _CHUNK))
         targets = self.train_targets if split == "train" else self.targets
-        batches = [self._chunk(part, targets) for part in parts]
-        return SceneBatch.join(_same_lanes(batches))
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # numpy lets go of the interpreter
+            batches = list(pool.map(lambda part: self._chunk(part, targets), parts))
+        return SceneBatch.join(pad_agents(batches))
 
     def observe(self, numbers: np.ndarray, targets: int, frames: int) -> "Observed":
         """The scenes of these numbers as a sensor sees them, `frames` frames long."""
@@ -156,19 +159,3 @@ def _nearest_to_ego(position: torch.Tensor, exists: torch.Tensor, now: int, targ
     order = away.argsort(dim=1, stable=True)
     rank = torch.empty_like(order).scatter_(1, order, torch.arange(AGENTS).expand_as(order).contiguous())
     return (rank < targets) & away.isfinite()
-
-
-def _same_lanes(batches: list[SceneBatch]) -> list[SceneBatch]:
-    """Lane lines of one length: longer roads appear in some chunks only."""
-    points = max(batch.lanes.shape[2] for batch in batches)
-    return [
-        batch.replace(
-            lanes=torch.nn.functional.pad(
-                batch.lanes, (0, 0, 0, points - batch.lanes.shape[2]), value=float("nan")
-            )
-        )
-        for batch in batches
-    ]
-
-
-__all__ = ["SPEEDS_M_S", "Observed", "Synthetic"]

@@ -118,13 +118,19 @@ def _cast(draw: Draws, roads: Roads, speed: Array, low: Array, high: Array) -> _
     wish = np.clip(speed[:, None] * (0.85 + 0.3 * unit[..., 3]), low[:, None], high[:, None])
     gap = length + 4 + speed[:, None] * (0.8 + 1.7 * unit[..., 4]) + 10 * unit[..., 5]
     member = (lane[..., None] == np.arange(LANES)) & exists[..., None]
-    ahead = np.cumsum(member * gap[..., None], axis=1)
-    total = ahead[:, -1]
-    place_in_queue = np.take_along_axis(ahead, lane[..., None], axis=2)[..., 0]
-    whole = np.take_along_axis(total, lane, axis=1)
-    s = 60 + whole - place_in_queue + 15 * np.take_along_axis(_unit(draw, LANES), lane, axis=1)
-    rank = np.take_along_axis(np.cumsum(member, axis=1), lane[..., None], axis=2)[..., 0]
-    return _Cast(exists, lane, length, width, s, wish, rank == 1)
+    ahead, rank = _in_queue_order(member * gap[..., None]), _in_queue_order(member * 1)
+    own = lane[..., None]
+    behind = np.take_along_axis(ahead[0], lane, axis=1) - np.take_along_axis(ahead[1], own, axis=2)[..., 0]
+    s = 60 + behind + 15 * np.take_along_axis(_unit(draw, LANES), lane, axis=1)
+    rank_in_lane = np.take_along_axis(rank[1], own, axis=2)[..., 0]
+    return _Cast(exists, lane, length, width, s, wish, rank_in_lane == 1)
+
+
+def _in_queue_order(value: Array) -> tuple[Array, Array]:
+    """Sum over vehicles [scenes, lanes], and up to each vehicle [scenes, vehicles, lanes], the ego third in line."""
+    order = np.array([1, 2, 0, *range(3, VEHICLES)])
+    running = np.cumsum(value[:, order], axis=1)
+    return running[:, -1], running[:, np.argsort(order)]
 
 
 def _script(draw: Draws, cast: _Cast, roads: Roads, span_s: float) -> _Script:
