@@ -1,21 +1,24 @@
-"""Which tracks a vehicle could drive: per-frame kinematics, their bounds, and the projection onto them.
+"""Which tracks a vehicle could drive: per-frame kinematics and their bounds.
 
 Source: Zhang et al., "On Adversarial Robustness of Trajectory Prediction for Autonomous Vehicles",
 arXiv:2201.05057; units and constants as in the authors' repository.
-Differs: the largest feasible scale is found exactly on the grid (the published scan can end without one), zero is a
-candidate, and a frame's limit is the larger of the bound and the clean track's own value.
+Differs: a frame's limit is the larger of the bound and the clean track's own value; the projection is exact
+on its grid, see `corridor`.
 """
-
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-MAGNITUDES = ("speed", "longitudinal acceleration", "lateral acceleration", "longitudinal jerk", "lateral jerk")
-SCALES = 101
-TOLERANCE = 1e-4
-_SOFT = 1e-3
+from robeval.domains.trajectory.corridor import SOFT_M, TOLERANCE, Corridor, Projected
+
+MAGNITUDES = (
+    "speed",
+    "longitudinal acceleration",
+    "lateral acceleration",
+    "longitudinal jerk",
+    "lateral jerk",
+)
 
 PUBLISHED_LIMITS = {
     "nuscenes": (8.599, 1.275, 0.468, 1.957, 0.535),
@@ -36,7 +39,7 @@ def magnitudes(
     acceleration = velocity.diff(dim=-2)
     jerk = acceleration.diff(dim=-2)
     speed = velocity.norm(dim=-1)
-    along = velocity / (speed + _SOFT).unsqueeze(-1)
+    along = velocity / (speed + SOFT_M).unsqueeze(-1)
     across = torch.stack([along[..., 1], -along[..., 0]], dim=-1)
     steps = velocity.shape[-2]
 
@@ -83,38 +86,73 @@ def excess(
     return share.flatten(-2).amax(dim=-1)
 
 
-class Projected(NamedTuple):
-    """A feasible displacement, the scale that made it so, and whether a scale above zero was feasible."""
+def corridor(
+    clean: Float[Tensor, "rows frames 2"],
+    limits: Float[Tensor, "rows 5"],
+    deviation: float | Float[Tensor, " rows"],
+    attacked: int,
+    present: Bool[Tensor, "rows frames"] | None = None,
+) -> Corridor:
+    """What may be done to the first `attacked` frames of tracks; made once, projected onto many times.
 
-    offset: Float[Tensor, "rows attacked 2"]
-    scale: Float[Tensor, " rows"]
-    feasible: Bool[Tensor, " rows"]
+    Feasible is a displacement that keeps every magnitude within its limit on the whole track (the clean tail
+    behind the attacked frames included) and moves no frame by more than `deviation` metres.
+    """
+    if not 0 < attacked < clean.shape[1]:
+        raise ValueError(
+            f"{attacked} attacked frames of {clean.shape[1]}: at least one, and a tail of at least one"
+        )
+    known = _known(torch.ones_like(clean[..., 0], dtype=torch.bool) if present is None else present)
+    exact = clean.double()
+    bound = allowed(exact, limits.double(), present) * (1 + TOLERANCE / 2)
+    bound = torch.where(known, bound, torch.full_like(bound, torch.inf))[..., :attacked]
+    # Differences of nearby positions lose float32's digits: they are made in float64 and then rounded.
+    tail = torch.nn.functional.pad(exact, (0, 0, 0, 3))
+    velocity = tail.diff(dim=1)
+    motion = torch.stack([velocity.diff(dim=1, n=n)[:, :attacked] for n in range(3)], dim=1)
+    cap = torch.as_tensor(deviation, dtype=clean.dtype, device=clean.device).expand(len(clean))
+    return Corridor.of(motion.to(clean.dtype), bound.to(clean.dtype), cap)
 
 
 def project(
     offset: Float[Tensor, "rows attacked 2"],
     clean: Float[Tensor, "rows frames 2"],
     limits: Float[Tensor, "rows 5"],
-    deviation: float,
+    deviation: float | Float[Tensor, " rows"],
     present: Bool[Tensor, "rows frames"] | None = None,
 ) -> Projected:
     """The largest scale in {0, 0.01, ..., 1} that makes ``clean + scale * offset`` feasible.
 
-    Feasible: every magnitude within its limit on the whole track (the clean tail behind the attacked frames
-    included), no frame displaced by more than `deviation` metres. The gradient takes the scale as a constant.
+    Feasible: see `corridor`, which is the thing to keep when the same tracks are projected again. The
+    gradient takes the scale as a constant.
     """
-    with torch.no_grad():
-        scales = torch.linspace(1, 0, SCALES, device=clean.device, dtype=clean.dtype)
-        frames = clean.shape[-2]
-        whole = torch.nn.functional.pad(offset, (0, 0, 0, frames - offset.shape[-2]))
-        tracks = clean.unsqueeze(1) + scales.view(1, -1, 1, 1) * whole.unsqueeze(1)
-        bound = allowed(clean, limits, present).unsqueeze(1) * (1 + TOLERANCE / 2)
-        seen = None if present is None else present.unsqueeze(1)
-        inside = (magnitudes(tracks, seen) <= bound).flatten(2).all(dim=-1)
-        inside &= scales * offset.norm(dim=-1).amax(dim=-1, keepdim=True) <= deviation
-        inside[:, -1] = True
-        scale = scales[inside.int().argmax(dim=1)]
-    return Projected(scale.view(-1, 1, 1) * offset, scale, scale > 0)
+    return corridor(clean, limits, deviation, offset.shape[1], present).project(offset)
+
+
+def settle(
+    offset: Float[Tensor, "rows attacked 2"],
+    clean: Float[Tensor, "rows frames 2"],
+    limits: Float[Tensor, "rows 5"],
+    deviation: float | Float[Tensor, " rows"],
+    present: Bool[Tensor, "rows frames"] | None = None,
+) -> Float[Tensor, "rows attacked 2"]:
+    """`offset`, shrunk by hundredths where ``clean + offset``, rounded as it is stored, is out of bounds.
+
+    A projected offset is feasible; adding it to float32 positions far from the origin moves it by a rounding
+    error that can matter for the jerk. Whoever hands a track over checks it once as the receiver will.
+    """
+    tail = clean.shape[1] - offset.shape[1]
+    exact, bounds = clean.double(), limits.double()
+    for _ in range(100):
+        track = (clean + torch.nn.functional.pad(offset, (0, 0, 0, tail))).double()
+        moved = (track - exact).norm(dim=-1).amax(dim=-1)
+        outside = (excess(track, exact, bounds, present) > 1 + TOLERANCE) | (
+            moved > deviation * (1 + TOLERANCE)
+        )
+        if not outside.any():
+            return offset
+        offset = torch.where(outside.view(-1, 1, 1), offset * 0.99, offset)
+    return torch.where(outside.view(-1, 1, 1), torch.zeros_like(offset), offset)
 
 
 def limits_from_tracks(

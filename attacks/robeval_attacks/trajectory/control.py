@@ -1,0 +1,111 @@
+"""The gradient search over what a driver controls: acceleration and curvature."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from robeval.domains.trajectory.batch import SceneBatch
+from robeval.domains.trajectory.objectives import Objective
+from robeval.optimise.ascent import ascend
+from robeval.optimise.problem import Looked
+from robeval.optimise.rules import Plain
+from robeval.plugins.contracts import Attack
+from robeval.plugins.threat import Budget, ThreatModel
+from robeval.plugins.views import View
+from robeval.seeding import Draws
+from robeval_attacks.trajectory.driving import Drive, drive
+from robeval_attacks.trajectory.pursuit import Hunt, Pursuit, note_where
+
+HALVINGS = 10
+SLOPE_CAPS = 20.0
+"""Slopes are cut at this many times the largest change of a control."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steering(Pursuit):
+    """Changes of control to find; what they stand for is the displacement that driving with them gives."""
+
+    drive: Drive
+
+    def look(self, variable: Tensor) -> Looked:
+        """Value and exact slope of the driven displacement, which `move` keeps feasible."""
+        change = variable.detach().requires_grad_()
+        offset = self.drive.offset(change)
+        value = self.value(offset)
+        (slope,) = torch.autograd.grad(value.sum(), change)
+        cap = SLOPE_CAPS * self.drive.cap
+        return Looked(value.detach(), offset.detach(), slope.clamp(-cap, cap))
+
+    @torch.no_grad()
+    def move(self, variable: Tensor, step: Tensor) -> Tensor:
+        """The longest of the step, its half, its quarter... that stays within bounds; none if none does."""
+        target = (variable + step).clamp(self.drive.low, self.drive.high)
+        shares = 2.0 ** -torch.arange(HALVINGS, device=step.device, dtype=step.dtype)
+        shares = torch.cat([shares, shares.new_zeros(1)]).view(1, -1, 1, 1)
+        tried = variable.unsqueeze(1) + shares * (target - variable).unsqueeze(1)
+        count = tried.shape[1]
+        offsets = self.drive.repeat(count).offset(tried.flatten(0, 1))
+        good = self.corridor.repeat(count).holds(offsets).view(-1, count)
+        good[:, -1] = True
+        longest = good.to(torch.uint8).argmax(dim=1)
+        return tried[torch.arange(len(tried), device=tried.device), longest]
+
+    def select(self, rows: Tensor) -> "Steering":
+        """Some rows."""
+        part = super().select(rows)
+        return Steering(part.view, part.scenes, part.goal, part.corridor, drive=self.drive.select(rows))
+
+
+@dataclass(frozen=True)
+class Control(Attack[SceneBatch]):
+    """Gradient steps on acceleration and curvature, driven through a unicycle: no step sideways is possible.
+
+    Steps that would leave the bounds (displacement and kinematics) are halved until they do not. The first
+    restart starts from the clean controls, the others from random ones.
+
+    Source: after Cao et al., "AdvDO", arXiv:2209.08744; model, caps and step sizes as in the STEP framework
+    (repository of arXiv:2603.10821).
+    Differs: kept within the same kinematic bounds as the other searches; standing points keep their heading
+    instead of being interpolated; no log barrier.
+    """
+
+    threat = ThreatModel(
+        access="white-box",
+        budget=Budget("deviation", "m", 1.0, "how far any observed position of the target may be moved"),
+        constraints=("kinematics",),
+    )
+
+    objective: Annotated[Objective, Field(description="what to make worse; all: the worst of the six")] = (
+        "ade"
+    )
+    restarts: Annotated[int, Field(ge=1, description="starts; the first from clean controls")] = 1
+    iterations: Annotated[int, Field(ge=1, description="gradient steps of a restart")] = 100
+    acceleration_m_s2: Annotated[float, Field(gt=0, description="largest change of acceleration, m/s²")] = 2.0
+    curvature_1_m: Annotated[float, Field(gt=0, description="largest change of curvature, 1/m")] = 0.05
+    step: Annotated[
+        float, Field(gt=0, description="gradient step on curvature; acceleration's in proportion")
+    ] = 0.01
+    decay: Annotated[float, Field(gt=0, le=1, description="factor on the step after every iteration")] = 0.99
+    surrogate: Annotated[  # type: ignore[misc]
+        str | None, Field(description="victim plugin whose gradients are used instead (transfer)")
+    ] = None
+
+    def perturb(self, view: View[SceneBatch], batch: SceneBatch, budget: float, draw: Draws) -> SceneBatch:
+        """The best driven displacement over all restarts and iterations."""
+        hunt = Hunt.of(view, batch, budget, self.objective, self.restarts)
+        if batch.attacked < 2:
+            note_where(view, "infeasible", batch, torch.ones(len(batch), dtype=torch.bool))
+            return batch
+        driven = drive(batch, self.acceleration_m_s2, self.curvature_1_m)
+        note_where(view, "stationary", batch, driven.standing)
+        rows = self.restarts * len(hunt.objectives)
+        problem = hunt.pursuit(Steering, drive=driven.repeat(rows))
+        change = hunt.draws(draw).uniform(batch.attacked - 1, 2, low=-1, high=1, dtype=batch.track.dtype)
+        first = torch.arange(self.restarts, device=change.device).repeat_interleave(len(hunt.objectives)) == 0
+        change = change * problem.drive.cap * ~first.repeat(len(batch)).view(-1, 1, 1)
+        start = problem.move(torch.zeros_like(change), change)
+        size = change.new_tensor([self.step * self.acceleration_m_s2 / self.curvature_1_m, self.step])
+        return hunt.catch(ascend(problem, start, Plain(size.view(1, 1, 2), self.decay), self.iterations))

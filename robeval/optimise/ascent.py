@@ -1,0 +1,56 @@
+"""Gradient ascent on many independent rows at once, keeping every row's best feasible point."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from robeval.arrays import per_example
+from robeval.optimise.problem import Best, Looked, Slopes
+from robeval.optimise.rules import Rule
+
+TIDY_EVERY = 10
+
+
+def ascend(
+    problem: Slopes,
+    start: Float[Tensor, "rows ..."],
+    rule: Rule,
+    iterations: int,
+    patience: int | None = None,
+    flat: float = 0.0,
+) -> Best:
+    """Climb from `start` and return every row's best scored point.
+
+    A row stops after more than `patience` looks without a better value, where the absolute slopes sum to
+    less than `flat`, and at a value or slope that is not finite. Stopped rows are left out of later looks.
+    """
+    if iterations < 1:
+        raise ValueError(f"{iterations} iterations: at least one is needed to judge the start")
+    looked = problem.look(start)
+    best = Best.none(looked.point)
+    rows = torch.arange(len(start), device=start.device)
+    climbing = torch.ones_like(rows, dtype=torch.bool)
+    idle = torch.zeros_like(rows)
+    variable = start
+    for iteration in range(iterations):
+        looked = problem.look(variable) if iteration else looked
+        finite = _finite(looked)
+        best.broken[rows[climbing & ~finite]] = True
+        better = best.offer(rows, looked.value, looked.point, climbing & finite)
+        idle = torch.where(better, torch.zeros_like(idle), idle + 1)
+        climbing = climbing & finite & (per_example(looked.slope).abs().sum(dim=1) >= flat)
+        if patience is not None:
+            climbing = climbing & (idle <= patience)
+        if not climbing.any():
+            break
+        moved = problem.move(variable, rule.step(looked.slope.nan_to_num()))
+        variable = torch.where(climbing.view(-1, *[1] * (start.dim() - 1)), moved, variable)
+        if iteration % TIDY_EVERY == TIDY_EVERY - 1 and not climbing.all():
+            stay = climbing.nonzero().squeeze(-1)
+            problem, rule = problem.select(stay), rule.select(stay)
+            rows, climbing, idle, variable = rows[stay], climbing[stay], idle[stay], variable[stay]
+    return best
+
+
+def _finite(looked: Looked) -> Bool[Tensor, " rows"]:
+    return looked.value.isfinite() & per_example(looked.slope).isfinite().all(dim=1)
