@@ -12,7 +12,7 @@ from robeval.errors import DataError, OptionError
 from robeval.plugins.data import Split
 from robeval_datasets.trajectory.base import RecordedDataset
 from robeval_datasets.trajectory.limits import BOUNDS_HELP
-from robeval_datasets.trajectory.recordings import ALLOW_HELP, Recording, Rows, recording
+from robeval_datasets.trajectory.recordings import ALLOW_HELP, Recording, Rows, between, recording
 from robeval_datasets.trajectory.tables import existing_folder, read_numbers
 
 HOW_TO_GET_IT = (
@@ -81,11 +81,9 @@ class EthUcy(RecordedDataset):
 
     def _read(self, path: Path, low: float, high: float) -> Recording:
         """The part of a recording between two shares of its time."""
-        table = read_numbers(path, columns=4, meaning="frame, agent, x, y")
+        table = read_numbers(path, columns=(4,), meaning="frame, agent, x, y")
         step = frame_step(table[:, 0])
         frame = np.round(table[:, 0] / step).astype(np.int64)
-        first, length = frame.min(), frame.max() - frame.min() + 1
-        kept = (frame - first >= np.floor(low * length)) & (frame - first < np.floor(high * length))
         count = len(table)
         rows = Rows(
             frame=frame,
@@ -95,7 +93,7 @@ class EthUcy(RecordedDataset):
             size=np.full((count, 2), _BODY_M),
             heading=np.full(count, np.nan),
         )
-        return recording(path.stem, path, rows.select(kept), self.dt)
+        return recording(path.stem, path, between(rows, low, high), self.dt)
 
 
 def frame_step(numbers: np.ndarray) -> float:

@@ -148,10 +148,9 @@ def cut(
     Tracks that are too short or interrupted stay as neighbours. The list is empty when there is no example.
     """
     return [
-        batch
+        gather(scene, window, agents, start, who)
         for scene in recordings
         for start, who in _places(scene, window, allow, stride)
-        for batch in [gather(scene, window, agents, start, who)]
     ]
 
 
@@ -168,7 +167,8 @@ def _places(
     if scene.context is not None:
         complete &= ~scene.context[:, None]
     start, who = (torch.from_numpy(number) for number in complete.T.nonzero())
-    portion = max(1, _CELLS // (len(scene.agents) * window.frames))
+    crowd = 2 * int(scene.present.sum(axis=0).max())
+    portion = max(1, _CELLS // (crowd * window.frames))
     yield from zip(start.split(portion), who.split(portion), strict=True)
 
 
@@ -181,19 +181,22 @@ def gather(
 ) -> SceneBatch:
     """The examples of `scene` that begin in frames `start` with targets `who`."""
     frame = start.unsqueeze(1) + torch.arange(window.frames)
+    alive = torch.from_numpy(scene.present[:, int(frame.min()) : int(frame.max()) + 1].any(axis=1)).nonzero()[
+        :, 0
+    ]
 
     def sliced(value: Array) -> Tensor:
-        return torch.from_numpy(value)[:, frame].transpose(0, 1).contiguous()
+        return torch.from_numpy(value)[alive.view(-1, 1, 1), frame].transpose(0, 1).contiguous()
 
     count = len(start)
     lanes = torch.from_numpy(scene.lanes).double()
     candidates = Candidates(
         position=sliced(scene.position),
         present=sliced(scene.present),
-        kind=torch.from_numpy(scene.kind).to(torch.int8).expand(count, -1),
+        kind=torch.from_numpy(scene.kind)[alive].to(torch.int8).expand(count, -1),
         heading=sliced(scene.heading),
-        size=torch.from_numpy(scene.size).expand(count, -1, -1),
-        target=who,
+        size=torch.from_numpy(scene.size)[alive].expand(count, -1, -1),
+        target=torch.searchsorted(alive, who.contiguous()),
         ego=torch.from_numpy(scene.ego)[frame],
         lanes=lanes.expand(count, *lanes.shape),
     )
@@ -202,3 +205,10 @@ def gather(
         for first, k in zip(start.tolist(), who.tolist(), strict=True)
     )
     return assemble(candidates, window, agents, ids, (scene.name,) * count)
+
+
+def between(rows: Rows, low: float, high: float) -> Rows:
+    """The rows between two shares of a recording's time."""
+    since = rows.frame - rows.frame.min()
+    length = since.max() + 1
+    return rows.select((since >= np.floor(low * length)) & (since < np.floor(high * length)))

@@ -1,7 +1,6 @@
 """Reading number tables with errors that say where."""
 
-import csv
-import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,26 +23,43 @@ def existing_folder(root: str, how_to_get_it: str) -> Path:
     return folder
 
 
-def read_numbers(path: Path, columns: int | None, meaning: str) -> Float[Array, "rows columns"]:
-    """A table of numbers separated by blanks, tabs or commas; empty lines and lines that start with # are skipped.
+def read_numbers(path: Path, columns: tuple[int, ...], meaning: str) -> Float[Array, "rows columns"]:
+    """A table of numbers separated by blanks, tabs or commas, with one of the column counts in `columns`.
 
-    Raises DataError with file and line for rows of another length or with words in them.
+    Empty lines and lines that start with # are skipped. Raises DataError with file and line for rows of another
+    length or with words in them.
     """
-    lines = path.read_text(encoding="utf-8-sig").replace(",", " ").splitlines()
-    rows = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
-    if not rows:
-        raise DataError(f"{path}: empty; expected rows of {meaning}")
-    expected = columns or len(rows[0][1])
-    for number, row in rows:
-        if len(row) != expected:
-            raise DataError(f"{path}, line {number}: {len(row)} values, expected {expected} ({meaning})")
-    try:
-        return np.array([row for _, row in rows], dtype=np.float64)
-    except ValueError:
-        number, value = next(
-            (number, value) for number, row in rows for value in row if not _is_number(value)
+    with path.open(encoding="utf-8-sig") as stream:
+        separator = (
+            "," if "," in next((line for line in stream if line.strip() and line[0] != "#"), "") else None
         )
-        raise DataError(f"{path}, line {number}: '{value}' is not a number ({meaning})") from None
+    try:
+        with path.open(encoding="utf-8-sig") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty file is reported below
+            table = np.loadtxt(stream, delimiter=separator, ndmin=2)
+    except ValueError:
+        raise _what_is_wrong(path, columns, meaning) from None
+    if not table.size:
+        raise DataError(f"{path}: empty; expected rows of {meaning}")
+    if table.shape[1] not in columns:
+        expected = " or ".join(map(str, columns))
+        raise DataError(f"{path}: {table.shape[1]} columns, expected {expected} ({meaning})")
+    return table
+
+
+def _what_is_wrong(path: Path, columns: tuple[int, ...], meaning: str) -> DataError:
+    """The first line that is not like the others."""
+    lines = path.read_text(encoding="utf-8-sig").replace(",", " ").splitlines()
+    length = 0
+    for number, line in enumerate(lines, 1):
+        values = line.partition("#")[0].split()
+        length = length or len(values)
+        if values and len(values) != length:
+            return DataError(f"{path}, line {number}: {len(values)} values, expected {length} ({meaning})")
+        for value in values:
+            if not _is_number(value):
+                return DataError(f"{path}, line {number}: '{value}' is not a number ({meaning})")
+    return DataError(f"{path}: not a table of numbers with {columns} columns ({meaning})")
 
 
 def _is_number(text: str) -> bool:
@@ -59,21 +75,22 @@ def read_columns(path: Path, wanted: tuple[str, ...]) -> Float[Array, "rows colu
 
     Raises DataError with the columns that are missing, or with the line that is not a number.
     """
-    text = path.read_text(encoding="utf-8-sig")
-    reader = csv.reader(io.StringIO(text))
-    header = [name.strip().lower() for name in next(reader, [])]
-    missing = [name for name in wanted if name.lower() not in header]
-    if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}; it has {', '.join(header) or 'none'}")
-    index = [header.index(name.lower()) for name in wanted]
-    rows = []
-    for number, row in enumerate(reader, 2):
-        if not row:
-            continue
+    with path.open(encoding="utf-8-sig") as stream:
+        header = [name.strip().lower() for name in stream.readline().split(",")]
+        missing = [name for name in wanted if name.lower() not in header]
+        if missing:
+            raise DataError(
+                f"{path}: no column {', '.join(missing)}; it has {', '.join(filter(None, header))}"
+            )
+        index = [header.index(name.lower()) for name in wanted]
         try:
-            rows.append([float(row[k].replace(",", "")) for k in index])
-        except (ValueError, IndexError):
-            raise DataError(f"{path}, line {number}: {row} lacks numbers for {', '.join(wanted)}") from None
-    if not rows:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                table = np.loadtxt(stream, delimiter=",", usecols=index, ndmin=2)
+        except ValueError as error:
+            raise DataError(
+                f"{path}: {error} (reading {', '.join(wanted)}; lines count from the header)"
+            ) from None
+    if not table.size:
         raise DataError(f"{path}: a header and no rows")
-    return np.array(rows, dtype=np.float64)
+    return table
