@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,13 +66,27 @@ def card(entry: Entry) -> Iterator[RenderableType]:
 
     cls = entry.load()
     yield Text.assemble((entry.name, "bold cyan"), f"  {entry.kind}  {entry.summary}")
-    yield Padding(Text(documentation(cls) or "(no docstring)"), (1, 0, 1, 2))
+    yield Padding(Text(_flowing(documentation(cls)) or "(no docstring)"), (1, 0, 1, 2))
     yield _facts(entry, cls)
     if entry.kind == "domain":
         yield from _metrics(cls)
     else:
         yield from _options(cls)
     yield Text(f"\nRun it: {example(entry, cls)}")
+
+
+def _flowing(text: str) -> str:
+    """A docstring without its line breaks; blank or indented lines and labels (``Source:``) start afresh."""
+    flowing = ""
+    for line in text.splitlines():
+        fresh = (
+            not line
+            or line[0].isspace()
+            or re.match(r"[A-Z][a-z]+: |[-*`]", line)
+            or flowing[-1:] in ("", "\n")
+        )
+        flowing += ("\n" if fresh and flowing else " " if flowing else "") + line
+    return flowing
 
 
 def example(entry: Entry, cls: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -10,7 +11,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_serializer
 
 from robeval.errors import OptionError
 
-_OPEN, _CLOSE, _QUOTES = "[{(", "]})", "'\""
+_OPEN, _CLOSE, _QUOTES = "[{", "]}", "'\""
+_PLAIN = re.compile(r"[A-Za-z0-9_./+-][A-Za-z0-9_./+@=-]*")
+_NEVER = ("timestamp", "merge", "value")
+
+
+class _Reader(yaml.SafeLoader):
+    """YAML's numbers, booleans and null; a date stays text."""
+
+
+_Reader.yaml_implicit_resolvers = {
+    sign: [(tag, pattern) for tag, pattern in rules if tag.rpartition(":")[2] not in _NEVER]
+    for sign, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class PluginSpec(BaseModel):
@@ -24,7 +37,9 @@ class PluginSpec(BaseModel):
     def __str__(self) -> str:
         if not self.options:
             return self.name
-        return f"{self.name}:" + ",".join(f"{key}={_text(value)}" for key, value in sorted(self.options.items()))
+        return f"{self.name}:" + ",".join(
+            f"{key}={_text(value)}" for key, value in sorted(self.options.items())
+        )
 
     def __hash__(self) -> int:
         return hash(str(self))
@@ -47,32 +62,46 @@ class PluginSpec(BaseModel):
             key, equals, value = part.partition("=")
             if not equals or not key.strip():
                 raise OptionError(f"'{part}' in '{text}' is not option=value")
-            try:
-                options[key.strip().replace("-", "_")] = yaml.safe_load(value)
-            except yaml.YAMLError:
-                options[key.strip().replace("-", "_")] = value
+            options[key.strip().replace("-", "_")] = _value(value)
         return cls(name=name.strip(), options=options)
+
+
+def _value(text: str) -> Any:
+    try:
+        return yaml.load(text, _Reader)  # _Reader is a SafeLoader
+    except yaml.YAMLError:
+        return text
 
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
-        plain = yaml.safe_load(value) if value else None
-        needs_quotes = not isinstance(plain, str) or any(sign in value for sign in ",[]{}'\"")
-        return yaml.safe_dump(value, default_style='"').strip() if needs_quotes else value
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000).strip().removesuffix("\n...").strip()
+        if _PLAIN.fullmatch(value) and _value(value) == value:
+            return value
+        return yaml.safe_dump(value, default_style='"', width=10**9, allow_unicode=True).strip()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_text, value)) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_text(key)}: {_text(item)}" for key, item in value.items()) + "}"
+    return yaml.safe_dump(value, default_flow_style=True).strip().removesuffix("\n...")
 
 
 def _split(text: str) -> list[str]:
-    """Split at commas that stand outside brackets and quotes."""
-    parts, depth, quote, current = [], 0, "", ""
+    """Split at commas outside brackets and quotes.
+
+    Both count where a value or an item begins, so that a path may hold an apostrophe.
+    """
+    parts, depth, quote, current, escaped = [], 0, "", "", False
     for sign in text:
+        begins = current.rstrip()[-1:] in (("=",) if depth == 0 else ("[", "{", ",", ":"))
         if quote:
-            quote = "" if sign == quote else quote
-        elif sign in _QUOTES:
+            closes = sign == quote and not escaped
+            escaped = sign == "\\" and quote == '"' and not escaped
+            quote = "" if closes else quote
+        elif sign in _QUOTES and begins:
             quote = sign
-        elif sign in _OPEN:
+        elif sign in _OPEN and (begins or depth):
             depth += 1
-        elif sign in _CLOSE:
+        elif sign in _CLOSE and depth:
             depth -= 1
         elif sign == "," and depth == 0:
             parts.append(current)
