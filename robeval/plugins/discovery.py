@@ -46,7 +46,7 @@ def discover(plugin_files: Sequence[str | Path] = ()) -> Registry:
 def add_file(registry: Registry, path: Path) -> None:
     """Run the `register(registry)` of a single file, or of a package's folder.
 
-    Targets inside it may be given as classes, or as text under the file's own name (``"my_attack:MyAttack"``).
+    Targets inside it may be classes, or text under the file's own name (``"my_attack:MyAttack"``).
     """
     module = _module_of(path)
     register = getattr(module, "register", None)

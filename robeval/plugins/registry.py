@@ -99,7 +99,11 @@ class Registry:
     def _add(self, kind: str, name: str, target: str | type, summary: str, extra: str | None) -> None:
         place = self.place or _caller()
         if not _NAME.fullmatch(name) or (kind == "domain" and "/" in name):
-            wanted = "a plain word" if kind == "domain" else "'domain/plugin-name'"
+            wanted = (
+                "a plain word, as in 'trajectory'"
+                if kind == "domain"
+                else "'domain/plugin-name', as in 'trajectory/sa-attack'"
+            )
             raise PluginError(
                 f"'{name}' cannot name a {kind} (at {place}): expected {wanted}, as in 'sa-attack'"
             )
@@ -162,8 +166,12 @@ def documentation(cls: type) -> str:
 
 
 def _caller() -> str:
-    """Where the register function stands: the first frame outside this file."""
+    """Where the register function stands: the first frame outside this file and run-time type checkers."""
     frame = sys._getframe(1)
-    while frame.f_globals.get("__name__") == __name__ and frame.f_back is not None:
+    while frame.f_back is not None and _is_inside(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _is_inside(module: str) -> bool:
+    return module == __name__ or module.split(".")[0] in ("jaxtyping", "beartype")
