@@ -104,7 +104,8 @@ def follow(
     arrived, driving = torch.zeros_like(here, dtype=torch.bool), torch.ones_like(here, dtype=torch.bool)
     most = torch.ceil(SPARE_LENGTH * way.length_m.detach() / UPDATE_M).long() + SPARE_UPDATES
     state = torch.stack([0 * way.yaw, 0 * way.yaw, way.yaw, 0 * way.yaw])
-    final, history = torch.zeros_like(state), []
+    final = torch.zeros_like(state)
+    history: list[Tensor] = []
     while rows:
         near = track.is_near_goal(state)
         stops = driving & (near | (most <= len(history)))
@@ -187,7 +188,7 @@ class _Track(NamedTuple):
 
 @lru_cache(maxsize=32)
 def _points_before(segments: int, device: torch.device) -> Float64[Tensor, "segments 1"]:
-    """What turns the place of a point within its segment (1 to 51) into its number within the path (from 0)."""
+    """Add it to a point's place in its segment (1 to 51) to get its number in the path (from 0)."""
     return torch.arange(segments, device=device, dtype=torch.float64).unsqueeze(1) * POINTS_PER_SEGMENT - 1
 
 
