@@ -1,0 +1,83 @@
+"""`robeval report`: a finished (or unfinished) run again, from its records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from robeval.errors import UsageError
+
+FORMATS = ("terminal", "markdown", "json", "csv")
+
+
+@click.command("report")
+@click.argument("run", metavar="RUN")
+@click.option(
+    "--format", "-f", "format_", type=click.Choice(FORMATS), default="terminal", help="Default: terminal."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Show this metric (several allowed; 'all' for all). Default: the headline; JSON and CSV: all.",
+)
+@click.option("--by-group", is_flag=True, help="Also one matrix per group of examples (speed regime...).")
+@click.option("--width", type=click.IntRange(40), metavar="COLUMNS", help="Width of the terminal report.")
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Draw the worst, median and best example of every cell.",
+)
+@click.option("--picture-format", type=click.Choice(["png", "svg"]), default="png", help="Default: png.")
+def command(
+    run: str,
+    format_: str,
+    output: Path | None,
+    metrics: tuple[str, ...],
+    by_group: bool,
+    width: int | None,
+    pictures: Path | None,
+    picture_format: str,
+) -> None:
+    """Show a run again. RUN is its folder, or its name under ./runs.
+
+    \b
+    robeval report trajectory-1a2b3c4d --metric ade --metric success
+    robeval report runs/mine --format markdown -o report.md
+    """
+    from robeval.report.render import print_report, render
+    from robeval.report.summary import find_run
+
+    folder = find_run(run)
+    if output is None and format_ == "terminal":
+        from robeval.cli.console import console
+
+        screen = console()
+        if width:
+            screen.width = width
+        print_report(folder, screen, metrics or None, by_group=by_group)
+    else:
+        text = render(folder, format_, metrics or None, width, by_group=by_group)
+        if output is None:
+            click.echo(text, nl=False)
+        else:
+            _write(output, text)
+    if pictures is not None:
+        from robeval.report.pictures import write_pictures
+
+        written = write_pictures(folder, pictures, "svg" if picture_format == "svg" else "png")
+        click.echo(f"wrote {len(written)} pictures to {pictures}", err=True)
+
+
+def _write(path: Path, text: str) -> None:
+    from robeval.results.files import write_atomically
+
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}. Choose another -o FILE.") from None
+    click.echo(f"wrote {path}", err=True)

@@ -1,0 +1,184 @@
+"""The matrix of attacks and defenses that every face shows, pooled over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from robeval.report.tables import read_examples
+from robeval.results.records import BudgetRecord, CellRecord, Figure, MetricRecord, Status, Summary, Verdict
+from robeval.statistics.intervals import interval
+
+MARKS: dict[Verdict, str] = {"ok": "", "suspicious": "?", "invalid": "!"}
+_SEVERITY: tuple[Verdict, ...] = ("ok", "suspicious", "invalid")
+_PROGRESS: tuple[Status, ...] = ("done", "failed", "missing", "n/a")
+
+
+@dataclass(frozen=True)
+class Row:
+    """An attack under one budget and one knowledge, or a certificate."""
+
+    attack: str
+    budget: BudgetRecord
+    knowledge: str
+    certified: bool
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is attacked."""
+        return self.attack == "none"
+
+    @property
+    def grant(self) -> str:
+        """The budget and what is unusual, in few words; empty for the clean row."""
+        if self.is_clean or self.certified:
+            return "proven bound" if self.certified else ""
+        unit = f" {self.budget.unit}" if self.budget.unit else ""
+        parts = [f"≤ {self.budget.value:g}{unit}"]
+        if self.knowledge == "oblivious":
+            parts.append("oblivious")
+        return ", ".join(parts)
+
+    @property
+    def name(self) -> str:
+        """What the row is called."""
+        return "clean" if self.is_clean else self.attack
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.grant}".strip()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place of a matrix: the cells of all seeds there, and their common figure."""
+
+    cells: tuple[CellRecord, ...]
+    figure: Figure | None
+
+    @property
+    def done(self) -> tuple[CellRecord, ...]:
+        """The seeds that finished."""
+        return tuple(cell for cell in self.cells if cell.status == "done")
+
+    @property
+    def status(self) -> Status:
+        """`done` as soon as one seed is; otherwise what most needs attention."""
+        return min((cell.status for cell in self.cells), key=_PROGRESS.index, default="missing")
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst over the seeds."""
+        return max((cell.verdict for cell in self.done), key=_SEVERITY.index, default="ok")
+
+    @property
+    def mark(self) -> str:
+        """`?` for suspicious, `!` for invalid, nothing for ok."""
+        return MARKS[self.verdict]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One metric of one scenario: attacks as rows, the clean one first, defenses as columns."""
+
+    dataset: str
+    victim: str
+    metric: MetricRecord
+    group: str
+    rows: tuple[Row, ...]
+    columns: tuple[str, ...]
+    entries: dict[tuple[Row, str], Entry]
+
+    def __getitem__(self, place: tuple[Row, str]) -> Entry:
+        return self.entries.get(place, Entry((), None))
+
+    def row_names(self) -> dict[Row, str]:
+        """What to call the rows: without options where the attack and its grant say enough."""
+        short = {row: row.name.partition(":")[0] for row in self.rows}
+        seen = [(name, row.grant) for row, name in short.items()]
+        return {row: name if seen.count((name, row.grant)) == 1 else row.name for row, name in short.items()}
+
+    def column_names(self) -> dict[str, str]:
+        """What to call the columns: without options where the name says enough."""
+        short = {column: column.partition(":")[0] for column in self.columns}
+        seen = list(short.values())
+        return {column: name if seen.count(name) == 1 else column for column, name in short.items()}
+
+    def figures(self) -> Iterator[Figure]:
+        """Figures that may be compared: of finished cells whose verdict is ok."""
+        for entry in self.entries.values():
+            if entry.figure is not None and entry.verdict == "ok" and entry.figure.value is not None:
+                yield entry.figure
+
+    def sizes(self) -> set[int]:
+        """The different n."""
+        return {e.figure.n for e in self.entries.values() if e.figure is not None and e.status == "done"}
+
+
+def row_of(cell: CellRecord) -> Row:
+    """The row that a cell stands in. Every defense proves its own radius, so certificates share one row."""
+    if cell.certified:
+        return Row(cell.attack, BudgetRecord(name="radius", unit="", value=0), cell.knowledge, True)
+    return Row(cell.attack, cell.budget, cell.knowledge, cell.certified)
+
+
+def scenarios(cells: Iterable[CellRecord]) -> dict[tuple[str, str], list[CellRecord]]:
+    """The cells by dataset and victim, in the order of the plan."""
+    found: dict[tuple[str, str], list[CellRecord]] = {}
+    for cell in cells:
+        found.setdefault((cell.dataset, cell.victim), []).append(cell)
+    return found
+
+
+def ordered_rows(cells: Iterable[CellRecord]) -> tuple[Row, ...]:
+    """Each row once: clean first, attacks as planned, certificates last."""
+    rows = dict.fromkeys(map(row_of, cells))
+    return tuple(sorted(rows, key=lambda row: (not row.is_clean, row.certified)))
+
+
+def matrices(
+    summary: Summary, folder: Path, metrics: Sequence[MetricRecord], *, by_group: bool = False
+) -> list[Matrix]:
+    """One matrix per scenario and metric; with `by_group` one more for every group of examples."""
+    found = []
+    for (dataset, victim), cells in scenarios(summary.cells).items():
+        rows, columns = ordered_rows(cells), tuple(dict.fromkeys(cell.defense for cell in cells))
+        places: dict[tuple[Row, str], list[CellRecord]] = {}
+        for cell in cells:
+            places.setdefault((row_of(cell), cell.defense), []).append(cell)
+        groups = ["", *(dict.fromkeys(name for cell in cells for name in cell.groups) if by_group else ())]
+        for metric in metrics:
+            for group in groups:
+                entries = {
+                    place: Entry(tuple(here), pooled(folder, here, metric, group))
+                    for place, here in places.items()
+                }
+                found.append(Matrix(dataset, victim, metric, group, rows, columns, entries))
+    return found
+
+
+def pooled(folder: Path, cells: Sequence[CellRecord], metric: MetricRecord, group: str = "") -> Figure | None:
+    """One figure for the finished seeds, from their per-example values.
+
+    An example under several seeds is one cluster: seeds tell more about the victim, not about the examples.
+    """
+    done = [cell for cell in cells if cell.status == "done"]
+    recorded = {
+        cell.id: (cell.groups.get(group, {}) if group else cell.metrics).get(metric.name) for cell in done
+    }
+    known = [figure for figure in recorded.values() if figure is not None]
+    if len(known) <= 1:
+        return known[0] if known else None
+    wanted = tuple(name for name in (metric.column, metric.per) if name)
+    tables = [read_examples(folder, cell.id, wanted) for cell in done if recorded[cell.id]]
+    joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    here = joined["group"] == group if group else np.ones(len(joined["group"]), dtype=bool)
+    found = interval(
+        joined[metric.column][here],
+        joined["cluster"][here],
+        per=joined[metric.per][here] if metric.per else None,
+        proportion=metric.kind == "proportion",
+    )
+    return Figure(**found._asdict(), unit=metric.unit, direction=metric.direction)

@@ -1,0 +1,62 @@
+"""The one entry to all faces of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from robeval.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Format = Literal["terminal", "markdown", "json", "csv"]
+FORMATS: tuple[str, ...] = get_args(Format)
+_PLAIN_WIDTH = 100
+
+
+def render(
+    run_folder: Path | str,
+    format: str,
+    metrics: Sequence[str] | None = None,
+    width: int | None = None,
+    *,
+    by_group: bool = False,
+) -> str:
+    """A run's report as text. `metrics` are names, "all", or nothing for the headline (JSON and CSV: all).
+
+    `width` is the terminal face's; its text carries no colour. JSON always holds the groups.
+    Raises UsageError for an unknown format or metric, StoreError for records that cannot be read.
+    """
+    folder = Path(run_folder)
+    if format == "terminal":
+        from robeval.report.terminal import lines
+
+        found = lines(folder, width or _PLAIN_WIDTH, metrics, by_group=by_group)
+        return "\n".join(line.plain.rstrip() for line in found) + "\n"
+    if format == "markdown":
+        from robeval.report.markdown import markdown
+
+        return markdown(folder, metrics, by_group=by_group)
+    if format == "json":
+        from robeval.report.json_ import json_report
+
+        return json_report(folder, metrics)
+    if format == "csv":
+        from robeval.report.csv_ import csv_report
+
+        return csv_report(folder, metrics, by_group=by_group)
+    raise UsageError(f"no report format '{format}'. Known: {', '.join(FORMATS)}")
+
+
+def print_report(
+    run_folder: Path | str, console: Console, metrics: Sequence[str] | None = None, *, by_group: bool = False
+) -> None:
+    """The terminal face, coloured as far as `console` allows.
+
+    Raises UsageError for an unknown metric, StoreError for records that cannot be read.
+    """
+    from robeval.report.terminal import print_terminal
+
+    print_terminal(Path(run_folder), console, metrics, by_group=by_group)

@@ -1,0 +1,204 @@
+"""The report in a terminal: a heat map per metric, then everything that is needed to judge it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from robeval.plugins.threat import ACCESS
+from robeval.report.findings import KINDS, Spent, findings, progress, spent
+from robeval.report.grid import drawn, usual_n
+from robeval.report.heat import SHADES, STYLES, Heat
+from robeval.report.matrix import Matrix, matrices, scenarios
+from robeval.report.numbers import amount, unit_of
+from robeval.report.shell import wrapped_command
+from robeval.report.summary import chosen_metrics, read_run
+from robeval.results.records import Summary
+
+_WIDEST = 160
+_WIDEST_TABLE = 110
+_KIND_STYLES = {"invalid": "bold red", "suspicious": "bold yellow", "failed": "bold red", "n/a": "dim"}
+_ASCII = str.maketrans(
+    {"░": ".", "▒": ":", "▓": "x", "█": "#", "─": "-", "·": "|", "×": "x", "–": "-", "…": "~"}
+)
+_ASCII_WORDS = {"≤": "<=", "≥": ">=", "±": "+-", "∞": "inf", "²": "2", "³": "3", "°": "deg"}
+
+
+def print_terminal(
+    folder: Path, console: Console, metrics: Sequence[str] | None = None, *, by_group: bool = False
+) -> None:
+    """Print the report of a run. Raises UsageError or StoreError when it cannot be read."""
+    for line in lines(folder, min(console.width, _WIDEST), metrics, by_group=by_group):
+        if console.options.ascii_only:
+            line = _ascii(line)
+        if console.no_color or console.color_system is None:
+            line.rstrip()
+        # The text is laid out already: rich must neither wrap, nor highlight, nor read it as markup.
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def lines(
+    folder: Path, width: int, metrics: Sequence[str] | None = None, *, by_group: bool = False
+) -> Iterator[Text]:
+    """The report line by line, laid out for `width` columns."""
+    summary = read_run(folder)
+    yield from _head(summary, width)
+    tables = matrices(summary, folder, chosen_metrics(summary, metrics), by_group=by_group)
+    per_scenario = scenarios(summary.cells)
+    scenario = ("", "")
+    for matrix in tables:
+        if scenario != (matrix.dataset, matrix.victim):
+            scenario = (matrix.dataset, matrix.victim)
+            yield Text()
+            yield Text(f"{matrix.dataset} · victim {matrix.victim}", style="bold underline")
+        costs = spent(per_scenario[scenario])
+        yield from _matrix(matrix, costs, width)
+    yield from _marks(tables, width)
+    yield from _defenses(tables, width)
+    for title, cells in per_scenario.items():
+        yield from _attacks(spent(cells), "" if len(per_scenario) == 1 else " · ".join(title), width)
+    yield from _findings(summary, width)
+    yield from _repeat(summary, width)
+
+
+def _head(summary: Summary, width: int) -> Iterator[Text]:
+    run, made = summary.run, summary.environment
+    yield Text(f"robeval · {run.name}", style="bold")
+    state = "" if run.complete else " · not finished"
+    versions = [f"{name} {version}" for name, version in made.packages.items() if name in ("torch", "numpy")]
+    about = [progress(summary), f"{run.seconds:.0f} s", f"robeval {made.robeval}", *versions, made.device]
+    yield from _paragraph(" · ".join(about) + state, width, style="dim")
+
+
+def _matrix(matrix: Matrix, costs: Sequence[Spent], width: int) -> Iterator[Text]:
+    metric, heat = matrix.metric, Heat.of(matrix)
+    unit = f" [{unit_of(metric)}]" if unit_of(metric) else ""
+    group = f" · group {matrix.group}" if matrix.group else ""
+    yield Text()
+    title = Text(f"{metric.name}{unit}{group}", style="bold")
+    title.append(f"  {metric.direction} is better for the defender", style="not bold dim")
+    yield title
+    if metric.meaning:
+        yield from _paragraph(metric.meaning, width, style="dim")
+    yield Text()
+    passes = {cost.row: cost.passes for cost in costs if not (cost.row.is_clean or cost.row.certified)}
+    for block in drawn(matrix, heat, passes, width):
+        yield from block
+        if block[-1].plain:
+            yield Text()
+    yield from _legend(heat, width)
+    yield from _paragraph(_sample(matrix), width, style="dim")
+
+
+def _legend(heat: Heat | None, width: int) -> Iterator[Text]:
+    if heat is None:
+        return
+    line = Text.assemble(("good ", "dim"))
+    for level, text in heat.legend():
+        step = Text(f"{SHADES[level]} {text} ", style=STYLES[level])
+        if len(line.plain) + len(step.plain) + 5 > width:
+            yield line
+            line = Text("     ")
+        line.append_text(step)
+        line.append(" ")
+    line.append("bad", style="dim")
+    yield line
+
+
+def _sample(matrix: Matrix) -> str:
+    n = usual_n(matrix)
+    if n is None:
+        return "no cell has a figure for this metric"
+    seeds = len({cell.seed for entry in matrix.entries.values() for cell in entry.done})
+    over = f", over {seeds} seeds" if seeds > 1 else ""
+    others = " unless a cell says otherwise" if len(matrix.sizes()) > 1 else ""
+    return f"value [95 % interval], or ± its farther end; n = {n}{over}{others}"
+
+
+def _marks(tables: Sequence[Matrix], width: int) -> Iterator[Text]:
+    verdicts = {entry.verdict for matrix in tables for entry in matrix.entries.values()}
+    said = {"suspicious": "? suspicious", "invalid": "! invalid"}
+    shown = [text for verdict, text in said.items() if verdict in verdicts]
+    if shown:
+        yield from _paragraph(" · ".join(shown) + ": outside the scale, evidence below", width, style="dim")
+
+
+def _defenses(tables: Sequence[Matrix], width: int) -> Iterator[Text]:
+    """The options that the column heads left out."""
+    names = {
+        full: short for matrix in tables for full, short in matrix.column_names().items() if full != short
+    }
+    if names:
+        yield from _paragraph("Defenses in full: " + " · ".join(names), width, style="dim")
+
+
+def _attacks(costs: Sequence[Spent], scenario: str, width: int) -> Iterator[Text]:
+    """Threat models, and the cost per example beside them."""
+    names = ("forward", "backward", "queries", "seconds")
+    table = [(cost.forward, cost.backward, cost.queries, amount(round(cost.seconds, 1))) for cost in costs]
+    sizes = [max(len(name), *(len(row[k]) for row in table)) for k, name in enumerate(names)]
+    room = min(width, _WIDEST_TABLE) - sum(sizes) - 2 * len(sizes)
+    yield Text()
+    head = Text(f"Threat models and cost{' · ' + scenario if scenario else ''}", style="bold")
+    yield head
+    columns = "".join("  " + name.rjust(size) for name, size in zip(names, sizes, strict=True))
+    yield Text("per example; seconds in all".rjust(room)[-room:] + columns, style="dim")
+    for cost, figures in zip(costs, table, strict=True):
+        title = textwrap.wrap(str(cost.row), max(room, 20)) or [""]
+        line = Text(title[0].ljust(room), style="bold")
+        if not cost.row.certified and not cost.row.is_clean:
+            numbers = "".join("  " + text.rjust(size) for text, size in zip(figures, sizes, strict=True))
+            line.append(numbers, style="not bold")
+        line.rstrip()
+        yield line
+        for rest in title[1:]:
+            yield Text("  " + rest, style="bold")
+        yield from _paragraph(_grant(cost), width, indent=2)
+
+
+def _grant(cost: Spent) -> str:
+    known = cost.threat.partition(";")[0] in ACCESS
+    parts = [f"access {cost.threat}" if known else cost.threat] if cost.threat else []
+    if cost.invalid:
+        parts.append(f"{cost.invalid} invalid adversarial examples, scored as failed attacks")
+    parts += [f"{count} examples {name.replace('_', ' ')}" for name, count in cost.notes.items()]
+    return " · ".join(parts)
+
+
+def _findings(summary: Summary, width: int) -> Iterator[Text]:
+    kind = None
+    for finding in findings(summary):
+        if finding.kind != kind:
+            kind = finding.kind
+            yield Text()
+            yield Text(KINDS[kind], style=_KIND_STYLES[kind])
+        yield from _paragraph(finding.where, width, indent=2)
+        yield from _paragraph(finding.message, width, indent=4, style="dim")
+
+
+def _repeat(summary: Summary, width: int) -> Iterator[Text]:
+    yield Text()
+    yield Text("Repeat with" if summary.run.complete else "Finish with", style="bold")
+    for line in wrapped_command(summary.run.command, width - 2):
+        yield Text("  " + line)
+
+
+def _paragraph(text: str, width: int, *, indent: int = 0, style: str = "") -> Iterator[Text]:
+    for line in textwrap.wrap(text, width - indent, break_on_hyphens=False):
+        yield Text(" " * indent + line, style=style)
+
+
+def _ascii(line: Text) -> Text:
+    """The same line for terminals that know ASCII only; what has no likeness becomes a question mark."""
+    line = line.copy()
+    line.plain = line.plain.translate(_ASCII)
+    for sign, word in _ASCII_WORDS.items():
+        while sign in line.plain:
+            place = line.plain.index(sign)
+            line = Text.assemble(line[:place], word, line[place + 1 :])
+    line.plain = line.plain.encode("ascii", "replace").decode()
+    return line
