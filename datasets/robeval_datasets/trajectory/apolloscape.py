@@ -31,7 +31,7 @@ _MEANING = (
 class ApolloScape(RecordedDataset):
     """ApolloScape trajectories (2 Hz): both text layouts, told apart by their number of columns.
 
-    Every recording is split in time: first train, then val, then test. Objects of type 5 (other) are dropped.
+    Recordings in order of name are train, val, test; fewer than three are each split in time. Objects of type 5 (other) are dropped.
 
     Source: Ma et al., "TrafficPredict", arXiv:1811.02146; observed 6 and predicted 6 frames.
     """
@@ -42,8 +42,8 @@ class ApolloScape(RecordedDataset):
         self,
         *,
         root: Annotated[str, Field(description="folder of the text files")] = "",
-        val_share: Annotated[float, Field(gt=0, lt=0.5, description="share of time for val")] = 0.1,
-        test_share: Annotated[float, Field(gt=0, lt=0.5, description="share of time for test")] = 0.2,
+        val_share: Annotated[float, Field(gt=0, lt=0.5, description="share of recordings for val")] = 0.1,
+        test_share: Annotated[float, Field(gt=0, lt=0.5, description="share of recordings for test")] = 0.2,
         stride: Annotated[int, Field(ge=1, description="frames between the starts of examples")] = 1,
         history: Annotated[int, Field(ge=2, description="observed frames")] = 6,
         horizon: Annotated[int, Field(ge=1, description="predicted frames")] = 6,
@@ -67,15 +67,26 @@ class ApolloScape(RecordedDataset):
         return found
 
     def recordings(self, split: Split) -> list[Recording]:
-        """The split's part in time of every file."""
-        edges = {
-            "train": (0.0, 1 - self.val_share - self.test_share),
-            "val": (1 - self.val_share - self.test_share, 1 - self.test_share),
-            "test": (1 - self.test_share, 1.0),
+        """The split's files; with fewer than three files, the split's part in time of every file."""
+        files = self.files()
+        if len(files) >= 3:
+            return [self._recording(path, 0.0, 1.0) for path in self._divided(files)[split]]
+        middle, late = 1 - self.val_share - self.test_share, 1 - self.test_share
+        low, high = {"train": (0.0, middle), "val": (middle, late), "test": (late, 1.0)}[split]
+        return [self._recording(path, low, high) for path in files]
+
+    def _divided(self, files: Sequence[Path]) -> dict[str, Sequence[Path]]:
+        count = len(files)
+        test = max(1, round(self.test_share * count))
+        val = min(max(1, round(self.val_share * count)), count - test - 1)
+        return {
+            "train": files[: count - val - test],
+            "val": files[count - val - test : count - test],
+            "test": files[count - test :],
         }
-        low, high = edges[split]
-        parts = ((path, between(self._rows(path), low, high)) for path in self.files())
-        return [recording(path.stem, path, rows, self.dt) for path, rows in parts if len(rows.frame)]
+
+    def _recording(self, path: Path, low: float, high: float) -> Recording:
+        return recording(path.stem, path, between(self._rows(path), low, high), self.dt)
 
     def _rows(self, path: Path) -> Rows:
         table = read_numbers(path, columns=(10, 9), meaning=_MEANING)
@@ -109,7 +120,9 @@ def _nine_columns(path: Path, table: Float[Array, "rows 9"], dt: float) -> Rows:
     """
     step = float(np.median(np.diff(np.unique(table[:, 0])))) if np.ptp(table[:, 0]) else dt
     if abs(step - dt) > 0.25 * dt:
-        raise DataError(f"{path}: timestamps are {step:g} s apart, expected {dt} s; set dt={step:g} if that is right")
+        raise DataError(
+            f"{path}: timestamps are {step:g} s apart, expected {dt} s; set dt={step:g} if that is right"
+        )
     return Rows(
         frame=np.round((table[:, 0] - table[:, 0].min()) / dt).astype(np.int64),
         agent=table[:, 1].astype(np.int64),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 from numpy import ndarray as Array
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from robeval.errors import DataError, OptionError
 from robeval_datasets.trajectory.windows import Candidates, Window, assemble, chord_heading
 
 MOST_GAP_S = 2.0
+MOST_LANES = 16
 KIND_NAMES = {"small": 1, "big": 2, "pedestrian": 3, "cycle": 4}
 ALLOW_HELP = "who may be a target: vehicles, or names joined by + of small, big, pedestrian, cycle"
 _CELLS = 2_000_000  # candidate-frames handled at once
@@ -154,20 +155,25 @@ def cut(
     ]
 
 
+def is_complete(scene: Recording, window: Window) -> Bool[Array, "agents starts"]:
+    """Whether an agent is seen in every frame of a span that begins in a frame."""
+    count = max(scene.present.shape[1] - window.frames + 1, 0)
+    seen = np.cumsum(np.pad(scene.present, ((0, 0), (1, 0))), axis=1)
+    return np.asarray(seen[:, window.frames :][:, :count] - seen[:, :count] == window.frames)
+
+
 def _places(
     scene: Recording, window: Window, allow: tuple[int, ...], stride: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """First frames and agents of all examples of a recording, in portions."""
-    frames = scene.present.shape[1]
-    if frames < window.frames:
-        return
-    seen = np.cumsum(np.pad(scene.present, ((0, 0), (1, 0))), axis=1)
-    complete = seen[:, window.frames :] - seen[:, : frames - window.frames + 1] == window.frames
-    complete &= np.isin(scene.kind, allow)[:, None] & (np.arange(complete.shape[1]) % stride == 0)
+    complete = is_complete(scene, window) & np.isin(scene.kind, allow)[:, None]
+    complete &= np.arange(complete.shape[1]) % stride == 0
     if scene.context is not None:
         complete &= ~scene.context[:, None]
     start, who = (torch.from_numpy(number) for number in complete.T.nonzero())
     crowd = 2 * int(scene.present.sum(axis=0).max())
+    if not len(start):
+        return
     portion = max(1, _CELLS // (crowd * window.frames))
     yield from zip(start.split(portion), who.split(portion), strict=True)
 
@@ -189,7 +195,6 @@ def gather(
         return torch.from_numpy(value)[alive.view(-1, 1, 1), frame].transpose(0, 1).contiguous()
 
     count = len(start)
-    lanes = torch.from_numpy(scene.lanes).double()
     candidates = Candidates(
         position=sliced(scene.position),
         present=sliced(scene.present),
@@ -198,13 +203,20 @@ def gather(
         size=torch.from_numpy(scene.size)[alive].expand(count, -1, -1),
         target=torch.searchsorted(alive, who.contiguous()),
         ego=torch.from_numpy(scene.ego)[frame],
-        lanes=lanes.expand(count, *lanes.shape),
+        lanes=_nearest_lanes(scene.lanes, torch.from_numpy(scene.position)[who, start + window.history - 1]),
     )
     ids = tuple(
         f"{scene.name}/{scene.agents[k]}@{first}"
         for first, k in zip(start.tolist(), who.tolist(), strict=True)
     )
     return assemble(candidates, window, agents, ids, (scene.name,) * count)
+
+
+def _nearest_lanes(lanes: Array, here: Float64[Tensor, "batch 2"]) -> Float64[Tensor, "batch lanes points 2"]:
+    """The lanes that come nearest to each target, at most 16."""
+    lines = torch.from_numpy(lanes).double()
+    away = (lines - here.view(-1, 1, 1, 2)).norm(dim=-1).nan_to_num(nan=torch.inf).amin(dim=2)
+    return lines[away.argsort(dim=1, stable=True)[:, :MOST_LANES]]
 
 
 def between(rows: Rows, low: float, high: float) -> Rows:
