@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @click.argument("what", required=False, metavar="[DOMAIN|EXPERIMENT.yaml]")
-@click.option("-a", "--attack", "attacks", multiple=True, metavar="SPEC", help="An attack: name:option=value,...")
+@click.option(
+    "-a", "--attack", "attacks", multiple=True, metavar="SPEC", help="An attack: name:option=value,..."
+)
 @click.option("-d", "--defense", "defenses", multiple=True, metavar="SPEC", help="A defense.")
 @click.option("--dataset", "datasets", multiple=True, metavar="SPEC", help="A dataset.")
 @click.option("--victim", "victims", multiple=True, metavar="SPEC", help="A victim.")
@@ -33,19 +36,30 @@ if TYPE_CHECKING:
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds (victims are trained anew for each).")
 @click.option("--seed", type=click.IntRange(0), help="The first seed.")
 @click.option("--max-examples", type=click.IntRange(1), help="Test examples per cell, a seeded choice.")
-@click.option("--batch-size", type=click.IntRange(1), help="Examples attacked together; figures do not depend on it.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="Examples attacked together; figures do not depend on it."
+)
 @click.option("--accelerator", help="Lightning's accelerator: auto, cpu, gpu...")
 @click.option("--devices", help="Lightning's devices: auto, 1, ...")
 @click.option("--precision", help="Lightning's precision: 32-true, 64-true, bf16-mixed...")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/<domain>-<experiment's digest>.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/<domain>-<experiment's digest>."
+)
 @click.option("--fresh", is_flag=True, help="Compute everything anew, whatever is cached.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it may cost; run nothing.")
 @click.option(
-    "--save-config", type=click.Path(path_type=Path), metavar="FILE", help="Write the YAML that repeats this run."
+    "--save-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the YAML that repeats this run.",
 )
 @click.option("--strict", is_flag=True, help="Exit 4 when a trust check finds a figure suspicious.")
-@click.option("--json", "json_file", metavar="FILE|-", help="Write the summary as JSON; - is standard output.")
-@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Show this metric's matrix (several allowed).")
+@click.option(
+    "--json", "json_file", metavar="FILE|-", help="Write the summary as JSON; - is standard output."
+)
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME", help="Show this metric's matrix (several allowed)."
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @plugin_files
 @click.pass_context
@@ -59,12 +73,12 @@ def command(context: click.Context, what: str | None, **flags: Any) -> int:
     robeval run experiment.yaml
     """
     try:
-        return _run(what, flags, debug="--debug" in sys.argv)
+        return _run(what, flags, context.obj or (), debug="--debug" in sys.argv)
     except KeyboardInterrupt:
         return _interrupted(None)
 
 
-def _run(what: str | None, flags: dict[str, Any], *, debug: bool) -> int:
+def _run(what: str | None, flags: dict[str, Any], words: Sequence[str], *, debug: bool) -> int:
     from robeval.plugins.discovery import discover
 
     experiment = _experiment(what, flags)
@@ -78,7 +92,7 @@ def _run(what: str | None, flags: dict[str, Any], *, debug: bool) -> int:
         _save(plan.experiment, flags["save_config"])
     if flags["dry_run"]:
         return _show_plan(plan)
-    return _execute(plan, flags, debug=debug)
+    return _execute(plan, flags, words, debug=debug)
 
 
 def _experiment(what: str | None, flags: dict[str, Any]) -> Experiment:
@@ -92,11 +106,15 @@ def _experiment(what: str | None, flags: dict[str, Any]) -> Experiment:
     if flags["budgets"]:
         given["budgets"] = _numbers(flags["budgets"])
     if flags["knowledge"]:
-        given["knowledge"] = ("adaptive", "oblivious") if flags["knowledge"] == "both" else (flags["knowledge"],)
+        given["knowledge"] = (
+            ("adaptive", "oblivious") if flags["knowledge"] == "both" else (flags["knowledge"],)
+        )
     if flags["plugin_files"]:
         given["plugins"] = tuple(str(path) for path in flags["plugin_files"])
     execution = {
-        name: flags[name] for name in ("batch_size", "accelerator", "devices", "precision") if flags[name] is not None
+        name: flags[name]
+        for name in ("batch_size", "accelerator", "devices", "precision")
+        if flags[name] is not None
     }
     if "devices" in execution and str(execution["devices"]).lstrip("-").isdigit():
         execution["devices"] = int(execution["devices"])
@@ -132,7 +150,7 @@ def _show_plan(plan: Plan) -> int:
     return 0
 
 
-def _execute(plan: Plan, flags: dict[str, Any], *, debug: bool) -> int:
+def _execute(plan: Plan, flags: dict[str, Any], words: Sequence[str], *, debug: bool) -> int:
     from rich.console import Console
 
     from robeval.engine.cache import Cache, cache_directory
@@ -142,7 +160,7 @@ def _execute(plan: Plan, flags: dict[str, Any], *, debug: bool) -> int:
     folder = flags["out"] or Path("runs") / f"{plan.experiment.domain}-{plan.experiment.identity()}"
     cache = Cache(cache_directory(), fresh=flags["fresh"])
     watcher = Watcher() if flags["quiet"] else watcher_for(Console(stderr=True))
-    repeat = shlex.join(["robeval", *(word for word in sys.argv[1:] if word not in ("--fresh", "--debug"))])
+    repeat = shlex.join(["robeval", *(word for word in words if word != "--fresh")])
     try:
         with answering_ctrl_c(), watcher:
             outcome = run(plan, folder, cache, watcher, command=repeat, debug=debug)

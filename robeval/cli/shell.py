@@ -110,7 +110,7 @@ def call(words: Sequence[str], debug: bool = False) -> int:
 
 def _invoke(words: Sequence[str]) -> int:
     try:
-        with shell.make_context("robeval", list(words)) as context:
+        with shell.make_context("robeval", list(words), obj=tuple(words)) as context:
             answer = shell.invoke(context)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code

@@ -75,7 +75,9 @@ def plan_table(plan: Plan) -> Group:
         total = sum(e.seconds for e in estimates)
         seconds += total
         mean = sum(e.passes for e in estimates) / max(len(estimates), 1)
-        rows.add_row(attack, knowledge, f"{budget:g}", victim, str(len(estimates)), f"{mean:,.0f}", f"{total:.0f} s")
+        rows.add_row(
+            attack, knowledge, f"{budget:g}", victim, str(len(estimates)), f"{mean:,.0f}", f"{total:.0f} s"
+        )
     refused = [Text(f"n/a: {cell}: {cell.refused}") for cell in plan.cells if cell.refused]
     count = f"{examples} examples a cell" if examples else "all test examples"
     total_text = Text(

@@ -77,7 +77,10 @@ class Evaluator:
                 "data": data_digest(self.catalog, fit),
                 "domain": source_digest(type(self.catalog.domain)),
                 "engine": [
-                    *(module_digest(name) for name in ("robeval.trust.checks", "robeval.statistics.intervals")),
+                    *(
+                        module_digest(name)
+                        for name in ("robeval.trust.checks", "robeval.statistics.intervals")
+                    ),
                     *(file_checksum(_HERE / name) for name in ("modules.py", "figures.py", "evaluate.py")),
                 ],
                 "budget": cell.budget,
@@ -110,7 +113,9 @@ class Evaluator:
             budget=cell.budget,
             seed=Seed(cell.seed).child("attack", str(cell.attack)),
             transfers=surrogate is not None,
-            clean_answers={} if attack is not None and acts(attack, "tamper") else self._clean_answers(cell, fit),
+            clean_answers={}
+            if attack is not None and acts(attack, "tamper")
+            else self._clean_answers(cell, fit),
         )
 
     def hardened(self, fit: Fit, defense: Any) -> nn.Module:
@@ -124,7 +129,9 @@ class Evaluator:
         """The test examples of a cell: a seeded choice of `max_examples`, in the dataset's order."""
         name = str(cell.dataset)
         if name not in self._examples:
-            self._examples[name] = chosen_examples(self.catalog.dataset(cell.dataset), self.experiment.max_examples)
+            self._examples[name] = chosen_examples(
+                self.catalog.dataset(cell.dataset), self.experiment.max_examples
+            )
         return self._examples[name]
 
     def _harden(self, fit: Fit, defense: Any, victim: nn.Module) -> nn.Module:
@@ -153,9 +160,13 @@ class Evaluator:
     def _from_cache(self, cell: Cell, key: str, entry: Path) -> CellRecord:
         record = CellRecord.model_validate_json((entry / "cell.json").read_bytes())
         # The same content may have been made under another spelling of the same options.
-        record = record.model_copy(update={"id": cell.id, "attack": str(cell.attack), "defense": str(cell.defense)})
+        record = record.model_copy(
+            update={"id": cell.id, "attack": str(cell.attack), "defense": str(cell.defense)}
+        )
         names = [path.name for path in entry.iterdir() if path.name.startswith("rows.")]
-        self.folder.keep_cell(key, record, {name.split(".")[1]: (entry / name).read_bytes() for name in names})
+        self.folder.keep_cell(
+            key, record, {name.split(".")[1]: (entry / name).read_bytes() for name in names}
+        )
         return record
 
     def _computed(self, cell: Cell, key: str) -> CellRecord:

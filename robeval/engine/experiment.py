@@ -50,8 +50,12 @@ class Experiment(BaseModel):
     knowledge: Annotated[tuple[Literal["adaptive", "oblivious"], ...], Many] = ("adaptive",)
     seeds: int = Field(default=1, ge=1, description="how many seeds; victims are trained anew for each")
     seed: int = Field(default=0, ge=0, description="the first seed")
-    max_examples: int | None = Field(default=None, ge=1, description="test examples, a seeded choice; all if null")
-    plugins: Annotated[tuple[str, ...], Many] = Field(default=(), description="files that register guest plugins")
+    max_examples: int | None = Field(
+        default=None, ge=1, description="test examples, a seeded choice; all if null"
+    )
+    plugins: Annotated[tuple[str, ...], Many] = Field(
+        default=(), description="files that register guest plugins"
+    )
     execution: Execution = Execution()
 
     @field_validator("budgets")
@@ -87,7 +91,9 @@ def read_experiment(path: Path) -> Experiment:
     except yaml.YAMLError as error:
         raise ExperimentError(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict):
-        raise ExperimentError(f"{path} must hold a mapping (domain: ..., attacks: [...]), not {type(content).__name__}")
+        raise ExperimentError(
+            f"{path} must hold a mapping (domain: ..., attacks: [...]), not {type(content).__name__}"
+        )
     content.pop("schema", None)
     try:
         return Experiment.model_validate(content)
@@ -113,7 +119,11 @@ def _explained(error: ValidationError, where: str, lines: dict[tuple[Any, ...], 
         if problem["type"] == "extra_forbidden":
             known = Execution.model_fields if place[:1] == ("execution",) else Experiment.model_fields
             near = nearest(str(place[-1]), known)
-            text = "unknown key." + (f" Did you mean '{near[0]}'?" if near else "") + f" Known: {', '.join(known)}"
+            text = (
+                "unknown key."
+                + (f" Did you mean '{near[0]}'?" if near else "")
+                + f" Known: {', '.join(known)}"
+            )
         elif "input" in problem and not isinstance(problem["input"], dict | list | tuple):
             text += f" (got {problem['input']!r})"
         parts.append(f"{where}{f', line {line}' if line else ''}: {dotted}: {text}")

@@ -27,7 +27,9 @@ def figures(metrics: Sequence[Metric], rows: Rows, chosen: np.ndarray | None = N
         if metric.column not in rows.columns or (metric.per and metric.per not in rows.columns):
             continue
         per = rows.columns[metric.per][everything] if metric.per else None
-        columns[metric.name] = Column(rows.columns[metric.column][everything], per, metric.kind == "proportion")
+        columns[metric.name] = Column(
+            rows.columns[metric.column][everything], per, metric.kind == "proportion"
+        )
         known[metric.name] = metric
     clusters = np.asarray(rows.texts["cluster"])[everything]
     found = intervals(columns, clusters)

@@ -45,7 +45,9 @@ class Stage:
 class EvaluationModule(pl.LightningModule):
     """Runs one cell; `keep(number, rows)` receives every finished chunk."""
 
-    def __init__(self, stage: Stage, keep: Callable[[int, Rows], None], passes: Callable[[int], None]) -> None:
+    def __init__(
+        self, stage: Stage, keep: Callable[[int, Rows], None], passes: Callable[[int], None]
+    ) -> None:
         super().__init__()
         self.judged = stage.judged
         self.attacked = stage.attacked
@@ -88,7 +90,9 @@ def attacked_rows(
     clean_output, clean_scores = _clean_answer(stage, number, original, observed)
     untouched = counted is original or counted.identical(original)
     output = clean_output if untouched else _ask(stage.judged, counted)
-    observed["attacked_nonfinite"] = float((~is_finite({"answer": domain.answer(output)}, len(original))).sum())
+    observed["attacked_nonfinite"] = float(
+        (~is_finite({"answer": domain.answer(output)}, len(original))).sum()
+    )
     trial = Trial(stage.judged, original, counted, clean_output, output)
     scores = clean_scores if untouched else _scores(domain, trial)
     for problem, where in domain.problems(original).items():
@@ -106,7 +110,9 @@ def attacked_rows(
 def certified_rows(stage: Stage, clean: Batch) -> Rows:
     """One chunk of a certificate: the worst value that any input within the radius can reach."""
     if not isinstance(stage.judged, Certifies):
-        raise PluginError(f"{type(stage.judged).__name__} declares certifies = True but has no certify method")
+        raise PluginError(
+            f"{type(stage.judged).__name__} declares certifies = True but has no certify method"
+        )
     started = time.perf_counter()
     with torch.no_grad():
         bounds = stage.judged.certify(clean)
@@ -221,7 +227,9 @@ def _queries_column(view: View[Any], stage: Stage) -> dict[str, np.ndarray]:
     return {"spent.queries": view.queries.double().numpy()}
 
 
-def _texts(domain: Domain[Any], clean: Batch, invalid: Tensor, view: View[Any] | None) -> dict[str, list[str]]:
+def _texts(
+    domain: Domain[Any], clean: Batch, invalid: Tensor, view: View[Any] | None
+) -> dict[str, list[str]]:
     notes = [""] * len(clean)
     for status, where in (view.notes if view else {}).items():
         for place in where.nonzero().flatten().tolist():

@@ -161,7 +161,9 @@ def make_plan(experiment: Experiment, registry: Registry) -> Plan:
     """
     catalog = Catalog(registry, registry.find("domain", experiment.domain).name)
     experiment = with_defaults(experiment, catalog)
-    return Plan(experiment, catalog, tuple(_expanded(experiment, catalog)))
+    plan = Plan(experiment, catalog, tuple(_expanded(experiment, catalog)))
+    plan.fits()  # names every training once, so that a mistyped surrogate is said before anything runs
+    return plan
 
 
 def with_defaults(experiment: Experiment, catalog: Catalog) -> Experiment:
@@ -172,7 +174,9 @@ def with_defaults(experiment: Experiment, catalog: Catalog) -> Experiment:
         wanted = given or tuple(PluginSpec.parse(text) for text in usual)
         return tuple(dict.fromkeys(catalog.canonical(kind, spec) for spec in wanted))
 
-    is_untouched = not (experiment.datasets or experiment.victims or experiment.attacks or experiment.defenses)
+    is_untouched = not (
+        experiment.datasets or experiment.victims or experiment.attacks or experiment.defenses
+    )
     most = experiment.max_examples
     if most is None and (is_untouched or not experiment.datasets):
         most = defaults.max_examples
@@ -221,7 +225,9 @@ def refusal(catalog: Catalog, victim: PluginSpec, attack: PluginSpec, defense: P
     defender = catalog.defense(defense)
     if attack == CERTIFICATE:
         return None if defender.certifies else f"'{defense.name}' proves no bound"
-    steps = catalog.effective("victim", victim).get("steps", getattr(catalog.cls("victim", victim), "steps", 0))
+    steps = catalog.effective("victim", victim).get(
+        "steps", getattr(catalog.cls("victim", victim), "steps", 0)
+    )
     if acts(defender, "robustify") and not steps:
         return f"'{defense.name}' trains its victim, and '{victim.name}' has nothing to train"
     if acts(catalog.attack(attack), "poison") and not steps:

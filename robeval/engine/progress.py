@@ -21,7 +21,9 @@ class Watcher:
     def __enter__(self) -> Watcher:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         return None
 
     def plan(self, cells: int) -> None:
@@ -43,7 +45,7 @@ class Watcher:
     def started(self, label: str) -> None:
         """A named piece of work begins."""
 
-    def advance(self, done: float, total: float, unit: str) -> None:
+    def advance(self, done: int, total: int, unit: str) -> None:
         """How far the current piece of work is."""
 
     def passes(self, count: int) -> None:
@@ -71,16 +73,18 @@ class PlainLines(Watcher):
         elapsed = time.monotonic() - self._began
         left = elapsed / self._done * (self._cells - self._done)
         source = " [from cache]" if cached else ""
-        self.say(f"[{self._done}/{self._cells}] {text}{source} · {elapsed:.0f} s elapsed, about {left:.0f} s left")
+        self.say(
+            f"[{self._done}/{self._cells}] {text}{source} · {elapsed:.0f} s elapsed, about {left:.0f} s left"
+        )
 
     def started(self, label: str) -> None:
         self.say(label)
 
-    def advance(self, done: float, total: float, unit: str) -> None:
+    def advance(self, done: int, total: int, unit: str) -> None:
         now = time.monotonic()
         if now - self._last >= self.every_s:
             self._last = now
-            self.say(f"  {self.label}: {done:.0f}/{total:.0f} {unit}")
+            self.say(f"  {self.label}: {done}/{total} {unit}")
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -112,7 +116,9 @@ class LiveBars(Watcher):
         self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self._bars.stop()
 
     def plan(self, cells: int) -> None:
@@ -132,8 +138,8 @@ class LiveBars(Watcher):
         self._passes = 0
         self._bars.reset(self._work, description=_short(label), total=None, unit="", left="", visible=True)
 
-    def advance(self, done: float, total: float, unit: str) -> None:
-        self._bars.update(self._work, completed=int(done), total=int(total), unit=unit, visible=True)
+    def advance(self, done: int, total: int, unit: str) -> None:
+        self._bars.update(self._work, completed=done, total=total, unit=unit, visible=True)
 
     def passes(self, count: int) -> None:
         self._bars.update(self._work, left=f"{_si(count)} passes")

@@ -36,7 +36,9 @@ def trial(folder: Path, cell_id: str, example_ids: Sequence[str]) -> tuple[Domai
     place = {name: number for number, name in enumerate(examples.ids)}
     missing = [name for name in example_ids if name not in place]
     if missing:
-        raise StoreError(f"cell '{cell_id}' has no example {missing[0]!r}; did the dataset change since the run?")
+        raise StoreError(
+            f"cell '{cell_id}' has no example {missing[0]!r}; did the dataset change since the run?"
+        )
     rows = torch.tensor([place[name] for name in example_ids])
     clean = examples.select(rows)
     path = folder / f"artifacts/{cell_id}.safetensors"

@@ -105,7 +105,9 @@ class Trainings:
                 "checkpoint": checkpoint_digest(self.catalog, fit),
                 "data": data_digest(self.catalog, fit),
                 "defense": self.catalog.digest("defense", fit.defense) if fit.defense != NONE else None,
-                "attack": [self.catalog.digest("attack", fit.attack), fit.budget] if fit.attack != NONE else None,
+                "attack": [self.catalog.digest("attack", fit.attack), fit.budget]
+                if fit.attack != NONE
+                else None,
                 "seed": fit.seed,
                 "role": fit.role,
                 "start": self.key(start) if start else None,
@@ -119,7 +121,9 @@ class Trainings:
         needs_training = victim.steps > 0 and victim.checkpoint is None
         if victim.checkpoint is not None:
             load_weights(victim, victim.checkpoint)
-        if not needs_training and (fit.defense == NONE or not acts(self.catalog.defense(fit.defense), "robustify")):
+        if not needs_training and (
+            fit.defense == NONE or not acts(self.catalog.defense(fit.defense), "robustify")
+        ):
             return victim
         key = self.key(fit)
         with self.cache.lock("victim", key):
@@ -143,7 +147,9 @@ class Trainings:
             victim.load_state_dict(self.victim(start).state_dict())
         data, seed = self.data(fit), Seed(fit.seed).child("fit", str(fit.victim), str(fit.defense))
         with self.watcher.task(f"training {fit}"), private_randomness(seed):
-            module = self.catalog.defense(fit.defense).robustify(victim.train(), data, seed.child("robustify"))
+            module = self.catalog.defense(fit.defense).robustify(
+                victim.train(), data, seed.child("robustify")
+            )
             steps = int(getattr(module, "steps", victim.steps))
             data.train_batch_size = int(getattr(module, "train_batch_size", victim.train_batch_size))
             data.shuffle_seed = seed.child("shuffle").integer()

@@ -18,7 +18,9 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     """
     file = Path(path)
     if not file.is_file():
-        raise MissingFile(file, "A checkpoint is a .safetensors file, or a Lightning .ckpt of the same victim.")
+        raise MissingFile(
+            file, "A checkpoint is a .safetensors file, or a Lightning .ckpt of the same victim."
+        )
     found = _read(file)
     wanted = module.state_dict()
     missing = [name for name in wanted if name not in found]
@@ -29,7 +31,11 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
         if name in found and found[name].shape != wanted[name].shape
     ]
     if missing or surplus or misfits:
-        parts = [*misfits[:3], *(f"missing: {n}" for n in missing[:3]), *(f"unknown: {n}" for n in surplus[:3])]
+        parts = [
+            *misfits[:3],
+            *(f"missing: {n}" for n in missing[:3]),
+            *(f"unknown: {n}" for n in surplus[:3]),
+        ]
         raise UsageError(
             f"{file} does not hold weights of a {type(module).__name__} with these options. {'; '.join(parts)}"
         )

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
+from robeval.arrays import Batch
 from robeval.plugins.threat import Budget, ThreatModel
 
 if TYPE_CHECKING:
@@ -19,13 +20,12 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
     from torch import Tensor, nn
 
-    from robeval.arrays import Batch
     from robeval.plugins.data import Dataset
     from robeval.plugins.victim import Victim
     from robeval.plugins.views import View
     from robeval.seeding import Draws, Seed
 
-B = TypeVar("B", bound="Batch")
+B = TypeVar("B", bound=Batch)
 
 
 @dataclass(frozen=True)

@@ -81,10 +81,14 @@ class CellRecord(_Record):
     budget: BudgetRecord
     seed: int
     n: int = Field(description="examples evaluated")
-    invalid: int = Field(description="adversarial examples over budget, NaN or malformed; scored as failed attacks")
+    invalid: int = Field(
+        description="adversarial examples over budget, NaN or malformed; scored as failed attacks"
+    )
     status: Status
     metrics: dict[str, Figure]
-    groups: dict[str, dict[str, Figure]] = Field(default={}, description="the same figures by group of examples")
+    groups: dict[str, dict[str, Figure]] = Field(
+        default={}, description="the same figures by group of examples"
+    )
     cost: Cost
     verdict: Verdict
     evidence: list[Evidence]

@@ -67,7 +67,9 @@ class Rows:
 
     def to_bytes(self) -> bytes:
         """One safetensors document."""
-        tensors = {f"column.{name}": np.asarray(value, dtype=np.float64) for name, value in self.columns.items()}
+        tensors = {
+            f"column.{name}": np.asarray(value, dtype=np.float64) for name, value in self.columns.items()
+        }
         tensors |= {f"adversarial.{name}": np.ascontiguousarray(v) for name, v in self.adversarial.items()}
         about = {"texts": json.dumps(dict(self.texts)), "observed": json.dumps(dict(self.observed))}
         return _with_metadata(tensors, about)
@@ -87,7 +89,9 @@ class Rows:
 
     def to_parquet(self) -> bytes:
         """The public per-example table."""
-        table = pa.table({**{k: list(v) for k, v in self.texts.items()}, **dict(sorted(self.columns.items()))})
+        table = pa.table(
+            {**{k: list(v) for k, v in self.texts.items()}, **dict(sorted(self.columns.items()))}
+        )
         stream = io.BytesIO()
         pq.write_table(table, stream, compression="zstd")
         return stream.getvalue()
@@ -119,6 +123,8 @@ class RunFolder:
 
         Raises UsageError when it holds another experiment's run or is not a run folder at all.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file; --out names a folder.")
         marker = self.path / "experiment.json"
         mine = json.dumps(experiment, sort_keys=True, indent=1)
         if marker.is_file() and not fresh:
@@ -129,8 +135,6 @@ class RunFolder:
                 )
         elif self.path.exists() and not marker.is_file() and any(self.path.iterdir()):
             raise UsageError(f"{self.path} is not empty and is not a run folder. Choose another --out.")
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{self.path} is a file; --out names a folder.")
         if fresh:
             self._forget()
         write_atomically(marker, mine.encode())
@@ -139,7 +143,12 @@ class RunFolder:
         self.journal.path.unlink(missing_ok=True)
         self._cells.clear()
         self._chunks.clear()
-        for folder, ending in (("cells", "json"), ("examples", "parquet"), ("artifacts", "safetensors"), ("chunks", "*")):
+        for folder, ending in (
+            ("cells", "json"),
+            ("examples", "parquet"),
+            ("artifacts", "safetensors"),
+            ("chunks", "*"),
+        ):
             for path in (self.path / folder).glob(f"*.{ending}"):
                 path.unlink()
 

@@ -18,7 +18,9 @@ class BudgetRespected:
         if not broken or not facts.n:
             return None
         over, malformed = facts.count("over_budget"), facts.count("malformed")
-        what = ", ".join(f"{n} {text}" for n, text in ((over, "over budget"), (malformed, "NaN or malformed")) if n)
+        what = ", ".join(
+            f"{n} {text}" for n, text in ((over, "over budget"), (malformed, "NaN or malformed")) if n
+        )
         share = broken / facts.n
         return Finding(
             self.name,

@@ -15,8 +15,12 @@ class EvaluationMode:
         """Invalid when a module was in training mode, or weights changed while the attack ran."""
         if facts.count("in_training_mode"):
             return Finding(
-                self.name, "invalid", "part of the victim was in training mode while it was judged; call .eval() on it"
+                self.name,
+                "invalid",
+                "part of the victim was in training mode while it was judged; call .eval() on it",
             )
         if facts.count("weights_changed"):
-            return Finding(self.name, "invalid", "the victim's weights or buffers changed while the attack ran")
+            return Finding(
+                self.name, "invalid", "the victim's weights or buffers changed while the attack ran"
+            )
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 Severity = Literal["ok", "suspicious", "invalid"]
 
@@ -39,6 +39,7 @@ class Finding:
     message: str
 
 
+@runtime_checkable
 class Check(Protocol):
     """One reason to doubt a figure."""
 

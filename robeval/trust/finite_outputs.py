@@ -17,6 +17,10 @@ class FiniteOutputs:
         if not clean and not attacked:
             return None
         where = " and ".join(
-            f"{count} of {facts.n} {kind} inputs" for count, kind in ((clean, "clean"), (attacked, "attacked")) if count
+            f"{count} of {facts.n} {kind} inputs"
+            for count, kind in ((clean, "clean"), (attacked, "attacked"))
+            if count
         )
-        return Finding(self.name, "invalid", f"the victim answers NaN or infinity on {where}; fix the victim first")
+        return Finding(
+            self.name, "invalid", f"the victim answers NaN or infinity on {where}; fix the victim first"
+        )

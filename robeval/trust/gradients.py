@@ -23,7 +23,9 @@ class Gradients:
         broken = facts.count("nan_gradient_examples")
         whose = "surrogate's" if facts.transfers else "victim's"
         if broken:
-            return Finding(self.name, "suspicious", f"the {whose} gradient is NaN on {broken} of {asked} examples")
+            return Finding(
+                self.name, "suspicious", f"the {whose} gradient is NaN on {broken} of {asked} examples"
+            )
         if not asked:
             return Finding(
                 self.name, "suspicious", "a white-box attack that never took a gradient; its access is unused"

@@ -20,7 +20,9 @@ class LossRose:
         known = facts.count("headline_n")
         if not known:
             return None
-        clean, attacked = (facts.observed.get(f"headline_{kind}", 0.0) / known for kind in ("clean", "attacked"))
+        clean, attacked = (
+            facts.observed.get(f"headline_{kind}", 0.0) / known for kind in ("clean", "attacked")
+        )
         worse = attacked > clean if facts.lower_is_better else attacked < clean
         if worse:
             return None

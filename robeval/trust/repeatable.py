@@ -15,7 +15,9 @@ class Repeatable:
         """Suspicious when a second look at the same input differs, or the attack changed its input in place."""
         if facts.count("input_changed"):
             return Finding(
-                self.name, "suspicious", "the attack changed its input in place; a copy of the clean input was judged"
+                self.name,
+                "suspicious",
+                "the attack changed its input in place; a copy of the clean input was judged",
             )
         unstable = facts.count("unrepeatable")
         if not unstable:

@@ -17,7 +17,11 @@ class SensibleBudget:
         if not facts.is_attack:
             return None
         if math.isnan(facts.budget) or facts.budget < 0:
-            return Finding(self.name, "invalid", f"a budget of {facts.budget:g} {facts.budget_unit} means nothing")
+            return Finding(
+                self.name, "invalid", f"a budget of {facts.budget:g} {facts.budget_unit} means nothing"
+            )
         if facts.budget == 0:
-            return Finding(self.name, "suspicious", "the budget is 0: nothing can be perturbed, any defense holds")
+            return Finding(
+                self.name, "suspicious", "the budget is 0: nothing can be perturbed, any defense holds"
+            )
         return None

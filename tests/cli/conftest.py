@@ -1,0 +1,64 @@
+"""Running the command line inside the test process and outside of it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from robeval.cli.shell import call
+
+ROOT = Path(__file__).parents[2]
+
+
+class Outcome(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def robeval(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Runs a command line in this process, in a wide window."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: object, debug: bool = False) -> Outcome:
+        code = call([str(word) for word in words], debug)
+        return Outcome(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Python in a process and folder of its own, with this checkout's packages."""
+    folders = [ROOT, *(ROOT / name for name in ("attacks", "defenses", "datasets"))]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, folders)),
+        "PYTHONIOENCODING": "utf-8",
+    }
+    environment.pop("COLUMNS", None)
+
+    def run(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=tmp_path,
+            env={**environment, **changes},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture
+def guest_file() -> Path:
+    """A third party's plugin that no built-in list knows."""
+    return ROOT / "examples" / "third_party_attack" / "robeval_drift"

@@ -1,0 +1,89 @@
+"""Interruption: Ctrl-C is answered at once, and nothing finished is lost to it or to a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def command(guest: Path, *more: str) -> list[str]:
+    """A run of eight slow chunks in two cells."""
+    words = [sys.executable, "-m", "robeval", "run", "linear", "--plugin", str(guest), "-a", "slow", "-d", "none"]
+    return [*words, "--seeds", "2", "--batch-size", "16", "--out", "out", "--json", "summary.json", *more]
+
+
+@pytest.fixture
+def env(home: Path) -> dict[str, str]:
+    """The checkout's packages on the path, whatever is installed."""
+    paths = [CHECKOUT, *(CHECKOUT / name for name in ("attacks", "defenses", "datasets"))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONUNBUFFERED": "1"}
+
+
+def started(words: list[str], env: dict[str, str], home: Path) -> subprocess.Popen[str]:
+    """The run in a process of its own."""
+    return subprocess.Popen(words, env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def chunks(home: Path) -> int:
+    """How many chunks the journal holds."""
+    path = home / "out" / "journal.jsonl"
+    return path.read_text().count('"kind": "chunk"') if path.exists() else 0
+
+
+def wait_for(home: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Until the journal holds `count` chunks."""
+    for _ in range(1200):
+        if chunks(home) >= count:
+            return
+        if process.poll() is not None:
+            raise AssertionError(process.communicate()[1])
+        time.sleep(0.05)
+    raise AssertionError("the run made no progress")
+
+
+def figures(home: Path) -> list[object]:
+    """All figures of the summary, costs left out."""
+    cells = json.loads((home / "summary.json").read_text())["cells"]
+    return [[cell["id"], cell["n"], cell["metrics"], cell["groups"], cell["verdict"]] for cell in cells]
+
+
+def test_ctrl_c_is_answered_and_the_same_command_continues(guest: Path, home: Path, env: dict[str, str]) -> None:
+    """Exit code 130 within a second, with the command that resumes; it does only what was left."""
+    process = started(command(guest), env, home)
+    wait_for(home, 2, process)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - asked < 3  # one second on an idle machine
+    assert "Continue with: robeval run linear" in err
+    assert "Traceback" not in err
+    done = chunks(home)
+    finished = subprocess.run(command(guest), env=env, cwd=home, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert done <= chunks(home) == 8
+
+
+def test_a_killed_run_ends_as_an_undisturbed_one(guest: Path, home: Path, env: dict[str, str]) -> None:
+    """After kill -9 in the middle of a cell, the same command ends with the same figures and tables."""
+    process = started(command(guest), env, home)
+    wait_for(home, 3, process)
+    process.kill()
+    process.communicate()
+    assert 3 <= chunks(home) < 8
+    for path in (home / "out").rglob("*.part"):
+        assert path.name.startswith(".")
+    subprocess.run(command(guest), env=env, cwd=home, check=True, capture_output=True)
+    resumed = figures(home)
+    tables = {p.name: p.read_bytes() for p in (home / "out/examples").iterdir()}
+    undisturbed = subprocess.run(command(guest, "--fresh"), env=env, cwd=home, check=True, capture_output=True)
+    assert undisturbed.returncode == 0
+    assert figures(home) == resumed
+    assert {p.name: p.read_bytes() for p in (home / "out/examples").iterdir()} == tables
