@@ -160,7 +160,7 @@ def place(draw: Draws, roads: Roads, lead_m: Float[Array, "scenes lanes"], speed
     ahead = np.where(crossing, begin - 1, lead_m + 15 + unit[..., 1] * 80)
     roads.stop = np.where(waiting | light, ahead, np.inf)
     roads.red_at = np.where(waiting, 0.0, np.where(light, 1 + 6 * unit[..., 0], np.inf))
-    roads.enter = begin
+    roads.enter = begin.copy()  # curves may begin later than the box
     roads.leave = roads.leave + begin
     inside = np.nonzero(roads.layout == CROSSING)[0]
     if len(inside):
