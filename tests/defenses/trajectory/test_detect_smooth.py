@@ -81,7 +81,7 @@ def test_incomplete_histories_are_not_smoothed(scenes, steady) -> None:
 def test_gradients_exist_on_both_sides_and_suspicion_has_its_own(scenes, tiny, data) -> None:
     """Each row's gradient is that of the branch it takes; suspicion can be lowered by gradient."""
     hardened = DetectSmooth().harden(tiny.eval(), data, Seed(0))
-    batch = shaken(scenes(64), 0.1)
+    batch = shaken(scenes(64), 0.02)
     seen = batch.observation()
     past = seen.past.clone().requires_grad_()
     live = seen.replace(past=past)

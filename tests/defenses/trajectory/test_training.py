@@ -134,7 +134,7 @@ def test_every_training_step_draws_anew(scenes, tiny, data) -> None:
 
 
 def test_train_smoothing_smooths_histories_only(scenes, tiny, data) -> None:
-    """The loss is that of smoothed histories against the untouched future, as the smoothed victim would have it."""
+    """The loss is that of smoothed histories against the untouched future."""
     batch = scenes(6)
     module = TrainSmoothing().robustify(tiny, data, Seed(0))
     smooth = batch.track.clone()
