@@ -146,6 +146,35 @@ def test_stealth_looks_at_the_adversarial_track(straight_scene: SceneBatch, pred
     assert float(driven["kinematic_violation"]) == 1.0
 
 
+def test_the_detector_sees_what_was_driven_under_attack(
+    straight_track: Callable[..., torch.Tensor], scene_of: Callable[..., SceneBatch], predict: Predict
+) -> None:
+    """A track that is steady while it is watched raises no alarm by how it rejoins the truth."""
+    scenes = scene_of(straight_track(2.0))
+    output = predict(scenes)
+    aside = scenes.moved(torch.tensor([0.0, 0.9]).expand(1, 4, 2))
+    zigzag = scenes.moved(torch.tensor([[[0.0, 0.9], [0.0, -0.9], [0.0, 0.9], [0.0, -0.9]]]))
+    fired = [float(DOMAIN.score(trial(scenes, output, output, a))["detected"]) for a in (aside, zigzag)]
+    assert fired == [0.0, 1.0]
+
+
+def test_the_attacked_prediction_has_the_consequences(
+    straight_track: Callable[..., torch.Tensor], scene_of: Callable[..., SceneBatch], predict: Predict
+) -> None:
+    """The ego brakes, errs and leaves the road by the adversarial prediction, compared with the clean one."""
+    target = straight_track(3.0) + torch.tensor([8.0, 3.7])
+    lanes = torch.tensor([[[[-50.0, 0.0], [99.0, 0.0]], [[-50.0, 3.7], [99.0, 3.7]]]])
+    scenes = scene_of(target, ego=straight_track(8.0), lanes=lanes)
+    cut_in, away = predict(scenes, (0.0, -3.7)), predict(scenes, (0.0, 3.0))
+    columns = DOMAIN.score(trial(scenes, predict(scenes), cut_in))
+    expected = {"hard_brake": 1.0, "spurious_brake": 1.0, "collision": 0.0, "off_road": 0.0}
+    assert {name: float(columns[name]) for name in expected} == expected
+    assert float(columns["planning_error"]) == pytest.approx(3.7, abs=1e-4)
+    assert float(columns["progress_loss"]) > 5.0
+    columns = DOMAIN.score(trial(scenes, cut_in, away))
+    assert (float(columns["off_road"]), float(columns["hard_brake"])) == (1.0, 0.0)
+
+
 def test_scores_do_not_depend_on_neighbours(turning_scenes: SceneBatch, predict: Predict) -> None:
     """Two halves scored alone give what they give together."""
     adversarial = turning_scenes.moved(torch.full((6, turning_scenes.attacked, 2), 0.2))

@@ -226,6 +226,31 @@ def test_an_unseen_heading_is_a_square(straight_track, scene_of) -> None:
     assert drive(blind, scenes.future()).acceleration.tolist() == [[-6.0]]
 
 
+def test_the_ego_follows_its_path_round_a_corner(straight_track, scene_of) -> None:
+    """A target that stands straight on behind the corner is no reason to brake, one round the corner is."""
+    east = straight_track(SPEED_M_S)[0, :, 0]
+    ego = torch.stack([east.clamp(max=16.0), (east - 16.0).clamp(min=0.0)], dim=-1).unsqueeze(0)
+    places = torch.tensor([[21.5, 0.0], [16.0, 14.0]])
+    scenes = scene_of(places.unsqueeze(1).expand(2, 16, 2), ego=ego.expand(2, 16, 2))
+    scenes = scenes.replace(heading=torch.full_like(scenes.heading, math.pi / 2))
+    result = drive(scenes, scenes.future())
+    assert result.acceleration[0].tolist() == [1.0]
+    assert float(result.acceleration[1]) < 0.0
+    assert float(result.gap[1]) >= 0.5
+
+
+def test_a_gap_in_the_truth_turns_nobody(straight_track, scene_of) -> None:
+    """What stands in an absent frame does not bend the true motion beside it."""
+    target = straight_track(SPEED_M_S) + torch.tensor([0.0, 3.0])
+    scenes = scene_of(target, ego=straight_track(SPEED_M_S))
+    present, track = scenes.present.clone(), scenes.track.clone()
+    present[:, 0, 6] = False
+    gap = drive(scenes.replace(present=present), scenes.future()).gap
+    assert float(gap) == pytest.approx(3.0 - 1.0 - EGO_SIZE_M[1] / 2, abs=1e-5)
+    track[:, 0, 6] = 0.0
+    torch.testing.assert_close(drive(scenes.replace(present=present, track=track), scenes.future()).gap, gap)
+
+
 def test_scenes_do_not_depend_on_their_neighbours(following) -> None:
     """Driving two scenes at once gives what each gives alone."""
     first, second = following(), following(target_speed_m_s=4.0, gap_m=6.0, aside_m=3.7)
@@ -243,6 +268,16 @@ def test_planning_error_is_the_part_across_the_egos_path(following) -> None:
     shift = torch.tensor([3.0, 4.0])
     assert float(planning_error(near, near.future() + shift)) == pytest.approx(4.0, abs=1e-4)
     assert planning_error(far, far.future() + shift).isnan().all()
+
+
+def test_planning_error_needs_the_truth(following) -> None:
+    """Steps at which the target was not seen do not count."""
+    scenes = following(aside_m=3.7)
+    present, track = scenes.present.clone(), scenes.track.clone()
+    present[:, 0, 10:] = False
+    track[:, 0, 10:] = 0.0
+    gone = scenes.replace(present=present, track=track)
+    assert float(planning_error(gone, scenes.future() + 2.0)) == pytest.approx(2.0, abs=1e-4)
 
 
 def test_planning_error_needs_an_ego(straight_scene) -> None:
