@@ -7,9 +7,36 @@ def register(registry: Registry) -> None:
     """Name every built-in defense; nothing is imported yet."""
     registry.defense("none", "robeval.plugins.contracts:NoDefense", "The undefended column.")
     trajectory = "robeval_defenses.trajectory"
-    registry.defense("trajectory/augmentation", f"{trajectory}.augmentation:Augmentation", "Train on randomly perturbed tracks.")
-    registry.defense("trajectory/train-smoothing", f"{trajectory}.train_smoothing:TrainSmoothing", "Smooth histories in training and at inference.")
-    registry.defense("trajectory/smoothing", f"{trajectory}.smoothing:Smoothing", "Smooth histories at inference.")
-    registry.defense("trajectory/detect-smooth", f"{trajectory}.detect_smooth:DetectSmooth", "Smooth only the histories that a detector suspects.")
-    registry.defense("trajectory/adversarial-training", f"{trajectory}.adversarial_training:AdversarialTraining", "Train on attacked tracks.")
-    registry.defense("trajectory/randomised-smoothing", f"{trajectory}.randomised_smoothing:RandomisedSmoothing", "Median over noisy copies, with a certificate.")
+    registry.defense(
+        "trajectory/augmentation",
+        f"{trajectory}.augmentation:Augmentation",
+        "Train on randomly perturbed tracks.",
+    )
+    registry.defense(
+        "trajectory/train-smoothing",
+        f"{trajectory}.train_smoothing:TrainSmoothing",
+        "Smooth histories in training and at inference.",
+    )
+    registry.defense(
+        "trajectory/smoothing", f"{trajectory}.smoothing:Smoothing", "Smooth histories at inference."
+    )
+    registry.defense(
+        "trajectory/detect-smooth",
+        f"{trajectory}.detect_smooth:DetectSmooth",
+        "Smooth only the histories that a detector suspects.",
+    )
+    registry.defense(
+        "trajectory/adversarial-training",
+        f"{trajectory}.adversarial_training:AdversarialTraining",
+        "Train on attacked tracks.",
+    )
+    registry.defense(
+        "trajectory/randomised-smoothing",
+        f"{trajectory}.randomised_smoothing:RandomisedSmoothing",
+        "Median over noisy copies, with a certificate.",
+    )
+    registry.defense(
+        "trajectory/train-randomised-smoothing",
+        f"{trajectory}.train_randomised_smoothing:TrainRandomisedSmoothing",
+        "Randomised smoothing with the same noise in training.",
+    )
