@@ -62,3 +62,56 @@ def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def guest_file() -> Path:
     """A third party's plugin that no built-in list knows."""
     return ROOT / "examples" / "third_party_attack" / "robeval_drift"
+
+
+GUEST = '''
+"""A guest plugin file: the linear domain, and an attack that takes its time."""
+
+import time
+from dataclasses import dataclass
+
+from robeval.testing import linear
+
+
+@dataclass(frozen=True)
+class Slow(linear.RandomCorner):
+    """A random corner after a nap. Source: a test."""
+
+    nap_s: float = 0.1
+
+    def perturb(self, view, batch, budget, draw):
+        time.sleep(self.nap_s)
+        return super().perturb(view, batch, budget, draw)
+
+
+@dataclass(frozen=True)
+class Broken(linear.RandomCorner):
+    """Raises. Source: a test."""
+
+    def perturb(self, view, batch, budget, draw):
+        raise RuntimeError("out of luck")
+
+
+def register(registry):
+    linear.register(registry)
+    registry.attack("linear/slow", Slow)
+    registry.attack("linear/broken", Broken)
+'''
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Path:
+    """A plugin file with the linear domain."""
+    path = tmp_path / "guest.py"
+    path.write_text(GUEST)
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder with its own cache."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("ROBEVAL_CACHE_DIR", str(tmp_path / "cache"))
+    return folder

@@ -10,6 +10,12 @@ Robeval = Callable[..., tuple[int, str, str]]
 LINEAR = ("run", "linear", "--plugin", "GUEST")
 
 
+@pytest.fixture
+def robeval(robeval: Robeval, guest: Path, home: Path) -> Robeval:
+    """Commands typed in an empty folder; `GUEST` stands for the plugin file."""
+    return lambda *words: robeval(*(str(guest) if word == "GUEST" else word for word in words))
+
+
 def test_a_run_prints_its_matrix(robeval: Robeval, home: Path) -> None:
     """The report names attacks, defenses, sample size and the command that repeats the run."""
     code, out, _ = robeval(*LINEAR, "-a", "none", "-a", "worst", "-d", "none")
