@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -13,7 +13,7 @@ from robeval.domains.trajectory.batch import SceneBatch
 from robeval.domains.trajectory.objectives import OBJECTIVES, Goal, Objective, goals, yardstick
 from robeval.optimise.ascent import ascend
 from robeval.optimise.problem import Best, Looked
-from robeval.optimise.rules import Adam, Plain, Rule
+from robeval.optimise.rules import Adam, Plain
 from robeval.plugins.contracts import Attack
 from robeval.plugins.threat import Budget, ThreatModel
 from robeval.plugins.views import View
@@ -60,7 +60,7 @@ class Reconstruction:
         """The displacement itself is free; only what is followed is scaled."""
         return variable + step
 
-    def select(self, rows: Tensor) -> Self:
+    def select(self, rows: Tensor) -> "Reconstruction":
         """Some rows."""
         return replace(
             self,
@@ -73,13 +73,13 @@ class Reconstruction:
 
 @dataclass
 class Sized:
-    """Steps of another rule, each row's in its own size."""
+    """Adam's steps, each row's in its own size."""
 
-    rule: Rule
+    rule: Adam
     size: Float[Tensor, "rows 1 1"]
 
     def step(self, slope: Float[Tensor, "rows ..."]) -> Float[Tensor, "rows ..."]:
-        """The other rule's step times the row's size."""
+        """The step of unit size times the row's size."""
         return self.size * self.rule.step(slope)
 
     def select(self, rows: Tensor) -> "Sized":
@@ -183,7 +183,7 @@ class SAAttack(Attack[SceneBatch]):
             arrived=torch.zeros_like(row, dtype=torch.bool),
         )
 
-    def _rule(self, hunt: Hunt) -> Rule:
+    def _rule(self, hunt: Hunt) -> Sized | Plain:
         adam = self.optimiser == "adam" or (self.optimiser == "by-mode" and self.mode == "adaptive")
         step, less = (ADAM_STEP_M, 2) if adam else (PLAIN_STEP, 10)
         size = hunt.per_row({name: step / (less if name in SQUARED else 1) for name in OBJECTIVES})

@@ -5,7 +5,7 @@ Source: "SA-Attack", arXiv:2404.12612; `Published` is what the authors' reposito
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Float64
@@ -42,7 +42,7 @@ class CleanDrive(NamedTuple):
     """From the first frame to the goal."""
 
     @classmethod
-    def of(cls, scenes: SceneBatch) -> Self:
+    def of(cls, scenes: SceneBatch) -> "CleanDrive":
         """The targets' own tracks in double precision."""
         points = scenes.target[:, : scenes.attacked + 1].double()
         return cls(points, scenes.heading[:, 0, 0].double(), scenes.attacked * scenes.dt.double())
@@ -68,22 +68,6 @@ class CleanDrive(NamedTuple):
         whole = torch.where(far[:, -1:] > CLEAR_CHORD_M, gone[:, -1], farthest)
         way = torch.where(far[:, :1] > CLEAR_CHORD_M, gone[:, 0], whole)
         return torch.atan2(way[:, 1], way[:, 0])
-
-
-class Vehicle(Protocol):
-    """A way to drive along displaced positions."""
-
-    def scale(self, offset: Float[Tensor, "rows attacked 2"]) -> Float[Tensor, " rows"]:
-        """What to multiply a displacement by before it is followed."""
-        ...
-
-    def rebuild(self, offset: Float64[Tensor, "rows attacked 2"]) -> Rebuilt:
-        """The history driven along the clean one displaced by `offset` (already scaled)."""
-        ...
-
-    def select(self, rows: Tensor) -> "Vehicle":
-        """Some rows."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -168,6 +152,9 @@ class Adaptive:
         chord, heading = self.clean.chord_yaw(), self.clean.heading
         apart = torch.remainder(heading - chord + math.pi, 2 * math.pi) - math.pi
         return torch.where(apart.abs() <= TRUSTED_HEADING_RAD, heading, chord)
+
+
+Vehicle = Published | Adaptive
 
 
 def _waypoints(
