@@ -13,8 +13,8 @@ from robeval.results.records import CellRecord
 
 COLUMNS = (
     "id", "domain", "dataset", "victim", "attack", "defense", "knowledge", "budget_name", "budget_unit",
-    "budget", "seed", "certified", "status", "verdict", "group", "metric", "value", "low", "high", "n", "unit",
-    "direction", "examples", "invalid", "forward", "backward", "queries", "seconds", "error",
+    "budget", "seed", "certified", "status", "verdict", "group", "metric", "value", "low", "high", "n",
+    "unit", "direction", "examples", "invalid", "forward", "backward", "queries", "seconds", "error",
 )  # fmt: skip
 
 

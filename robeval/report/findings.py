@@ -106,7 +106,7 @@ def spent(cells: Sequence[CellRecord]) -> list[Spent]:
                 forward=span([cell.cost.forward for cell in done]),
                 backward=span([cell.cost.backward for cell in done]),
                 queries=span([cell.cost.queries for cell in done]),
-                seconds=sum(cell.cost.seconds for cell in done),
+                seconds=sum((cell.cost.seconds for cell in done), 0.0),
                 invalid=sum(cell.invalid for cell in done),
                 notes=notes,
                 passes=span([cell.cost.forward + cell.cost.backward for cell in done]),

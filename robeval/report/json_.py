@@ -12,7 +12,8 @@ from robeval.results.records import CellRecord, Summary
 
 def to_json(summary: Summary) -> str:
     """The public document of a summary."""
-    content = summary.model_dump(mode="json", by_alias=True)
+    # pydantic's own writer turns what JSON cannot say (an infinite mean) into null.
+    content = json.loads(summary.model_dump_json(by_alias=True))
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from robeval.report.tables import read_examples
 from robeval.results.records import BudgetRecord, CellRecord, Figure, MetricRecord, Status, Summary, Verdict
-from robeval.statistics.intervals import interval
+from robeval.statistics.intervals import Column, intervals
 
 MARKS: dict[Verdict, str] = {"ok": "", "suspicious": "?", "invalid": "!"}
 _SEVERITY: tuple[Verdict, ...] = ("ok", "suspicious", "invalid")
@@ -148,37 +148,60 @@ def matrices(
         places: dict[tuple[Row, str], list[CellRecord]] = {}
         for cell in cells:
             places.setdefault((row_of(cell), cell.defense), []).append(cell)
-        groups = ["", *(dict.fromkeys(name for cell in cells for name in cell.groups) if by_group else ())]
+        groups = ["", *(sorted({name for cell in cells for name in cell.groups}) if by_group else ())]
+        pools = {place: pooled(folder, here, metrics, groups) for place, here in places.items()}
         for metric in metrics:
             for group in groups:
                 entries = {
-                    place: Entry(tuple(here), pooled(folder, here, metric, group))
+                    place: Entry(tuple(here), pools[place].get((metric.name, group)))
                     for place, here in places.items()
                 }
                 found.append(Matrix(dataset, victim, metric, group, rows, columns, entries))
     return found
 
 
-def pooled(folder: Path, cells: Sequence[CellRecord], metric: MetricRecord, group: str = "") -> Figure | None:
-    """One figure for the finished seeds, from their per-example values.
+def pooled(
+    folder: Path, cells: Sequence[CellRecord], metrics: Sequence[MetricRecord], groups: Sequence[str] = ("",)
+) -> dict[tuple[str, str], Figure]:
+    """Common figures of all finished seeds by metric and group ("": all examples), from per-example values.
 
     An example under several seeds is one cluster: seeds tell more about the victim, not about the examples.
+    A single seed's figures are those of its record.
     """
     done = [cell for cell in cells if cell.status == "done"]
-    recorded = {
-        cell.id: (cell.groups.get(group, {}) if group else cell.metrics).get(metric.name) for cell in done
+    recorded = [_recorded(cell, groups) for cell in done]
+    if len(done) <= 1:
+        return recorded[0] if recorded else {}
+    # A metric that a seed has no figure for has no column there either.
+    shared = [m for m in metrics if all((m.name, "") in figures for figures in recorded)]
+    wanted = sorted({name for metric in shared for name in (metric.column, metric.per) if name})
+    tables = [read_examples(folder, cell.id, wanted) for cell in done] if wanted else []
+    found: dict[tuple[str, str], Figure] = {}
+    for group in groups if tables else ():
+        chosen = [(table["group"] == group) | (group == "") for table in tables]
+        joined = {
+            name: np.concatenate([table[name][here] for table, here in zip(tables, chosen, strict=True)])
+            for name in ("cluster", *wanted)
+        }
+        for name, figure in _figures(shared, joined).items():
+            found[name, group] = figure
+    return found
+
+
+def _recorded(cell: CellRecord, groups: Sequence[str]) -> dict[tuple[str, str], Figure]:
+    tables = {group: cell.groups.get(group, {}) if group else cell.metrics for group in groups}
+    return {(name, group): figure for group, table in tables.items() for name, figure in table.items()}
+
+
+def _figures(metrics: Sequence[MetricRecord], table: dict[str, np.ndarray]) -> dict[str, Figure]:
+    columns = {
+        metric.name: Column(
+            table[metric.column], table[metric.per] if metric.per else None, metric.kind == "proportion"
+        )
+        for metric in metrics
     }
-    known = [figure for figure in recorded.values() if figure is not None]
-    if len(known) <= 1:
-        return known[0] if known else None
-    wanted = tuple(name for name in (metric.column, metric.per) if name)
-    tables = [read_examples(folder, cell.id, wanted) for cell in done if recorded[cell.id]]
-    joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-    here = joined["group"] == group if group else np.ones(len(joined["group"]), dtype=bool)
-    found = interval(
-        joined[metric.column][here],
-        joined["cluster"][here],
-        per=joined[metric.per][here] if metric.per else None,
-        proportion=metric.kind == "proportion",
-    )
-    return Figure(**found._asdict(), unit=metric.unit, direction=metric.direction)
+    units = {metric.name: (metric.unit, metric.direction) for metric in metrics}
+    return {
+        name: Figure(**found._asdict(), unit=units[name][0], direction=units[name][1])
+        for name, found in intervals(columns, table["cluster"]).items()
+    }

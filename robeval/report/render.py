@@ -33,7 +33,7 @@ def render(
     if format == "terminal":
         from robeval.report.terminal import lines
 
-        found = lines(folder, width or _PLAIN_WIDTH, metrics, by_group=by_group)
+        found = lines(folder, max(width or _PLAIN_WIDTH, 40), metrics, by_group=by_group)
         return "\n".join(line.plain.rstrip() for line in found) + "\n"
     if format == "markdown":
         from robeval.report.markdown import markdown

@@ -19,7 +19,7 @@ from robeval.report.shell import wrapped_command
 from robeval.report.summary import chosen_metrics, read_run
 from robeval.results.records import Summary
 
-_WIDEST = 160
+_NARROWEST, _WIDEST = 40, 160
 _WIDEST_TABLE = 110
 _KIND_STYLES = {"invalid": "bold red", "suspicious": "bold yellow", "failed": "bold red", "n/a": "dim"}
 _ASCII = str.maketrans(
@@ -32,7 +32,8 @@ def print_terminal(
     folder: Path, console: Console, metrics: Sequence[str] | None = None, *, by_group: bool = False
 ) -> None:
     """Print the report of a run. Raises UsageError or StoreError when it cannot be read."""
-    for line in lines(folder, min(console.width, _WIDEST), metrics, by_group=by_group):
+    width = max(_NARROWEST, min(console.width, _WIDEST))
+    for line in lines(folder, width, metrics, by_group=by_group):
         if console.options.ascii_only:
             line = _ascii(line)
         if console.no_color or console.color_system is None:
@@ -79,11 +80,9 @@ def _matrix(matrix: Matrix, costs: Sequence[Spent], width: int) -> Iterator[Text
     unit = f" [{unit_of(metric)}]" if unit_of(metric) else ""
     group = f" · group {matrix.group}" if matrix.group else ""
     yield Text()
-    title = Text(f"{metric.name}{unit}{group}", style="bold")
-    title.append(f"  {metric.direction} is better for the defender", style="not bold dim")
-    yield title
-    if metric.meaning:
-        yield from _paragraph(metric.meaning, width, style="dim")
+    yield Text(f"{metric.name}{unit}{group}", style="bold")
+    meaning = f"{metric.meaning}; " if metric.meaning else ""
+    yield from _paragraph(f"{meaning}{metric.direction} is better for the defender", width, style="dim")
     yield Text()
     passes = {cost.row: cost.passes for cost in costs if not (cost.row.is_clean or cost.row.certified)}
     for block in drawn(matrix, heat, passes, width):

@@ -11,9 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robeval.results.records import Figure
-from robeval.statistics.intervals import interval
-
 EXAMPLES = 96
 ATTACKS = {  # attack: growth of the error, forward and backward rows per example, access
     "none": (0.0, 0, 0, "none"),
@@ -30,13 +27,29 @@ DEFENSES = {  # defense: share of the attack's growth that is left, cost to the 
     "adversarial-training": (0.3, 0.15),
     "randomised-smoothing": (0.5, 0.25),
 }
-COLUMNS = ("ade", "success", "ade_moving", "clean_ade_moving")
 METRICS = [
-    {"name": "ade", "unit": "m", "direction": "lower", "meaning": "mean distance between the most likely path and the truth"},
-    {"name": "success", "unit": "", "direction": "lower", "meaning": "attacks that raise the ADE by 1 m", "kind": "proportion"},
-    {"name": "ade_ratio", "unit": "×", "direction": "lower", "meaning": "ADE over clean ADE", "column": "ade_moving",
-         "per": "clean_ade_moving"},
-]  # fmt: skip
+    {
+        "name": "ade",
+        "unit": "m",
+        "direction": "lower",
+        "meaning": "mean distance between the most likely path and the truth",
+    },
+    {
+        "name": "success",
+        "unit": "",
+        "direction": "lower",
+        "meaning": "attacks that raise the ADE by 1 m",
+        "kind": "proportion",
+    },
+    {
+        "name": "ade_ratio",
+        "unit": "×",
+        "direction": "lower",
+        "meaning": "ADE over clean ADE",
+        "column": "ade_moving",
+        "per": "clean_ade_moving",
+    },
+]
 for _metric in METRICS:
     _metric.setdefault("column", _metric["name"])
     _metric.setdefault("kind", "mean")
@@ -71,17 +84,23 @@ def examples(attack: str, defense: str, seed: int) -> dict[str, list[Any]]:
 
 
 def figures(table: dict[str, list[Any]], only: str | None = None) -> dict[str, Any]:
-    """Every metric of a table, over one group of its examples or all."""
-    here = [k for k in range(EXAMPLES) if only is None or table["group"][k] == only]
-    pick = {name: [column[k] for k in here] for name, column in table.items()}
+    """Every metric of a table, over one group of its examples or all; intervals by normal theory."""
+    here = np.array([only is None or group == only for group in table["group"]])
     found = {}
     for metric in METRICS:
-        per = pick[metric["per"]] if metric.get("per") else None
-        result = interval(
-            pick[metric["column"]], pick["cluster"], per=per, proportion=metric["kind"] == "proportion"
-        )
-        figure = Figure(**result._asdict(), unit=metric["unit"], direction=metric["direction"])
-        found[metric["name"]] = figure.model_dump()
+        values = np.asarray(table[metric["column"]])[here]
+        per = np.asarray(table[metric["per"]])[here] if metric.get("per") else np.ones_like(values)
+        known = ~np.isnan(values)
+        value = values[known].mean() / per[known].mean()
+        reach = 1.96 * (values[known] - value * per[known]).std() / known.sum() ** 0.5 / per[known].mean()
+        found[metric["name"]] = {
+            "value": value,
+            "low": value - reach,
+            "high": value + reach,
+            "unit": metric["unit"],
+            "direction": metric["direction"],
+            "n": int(known.sum()),
+        }
     return found
 
 
@@ -95,13 +114,30 @@ def cell(folder: Path, attack: str, defense: str, seed: int, **changes: Any) -> 
     )
     number = len(list((folder / "cells").glob("*.json")))
     record: dict[str, Any] = {
-        "id": f"{number:012x}", "domain": "trajectory", "dataset": "synthetic", "victim": "lstm", "attack": attack, "defense": defense,
-        "knowledge": "adaptive", "budget": budget, "seed": seed, "n": EXAMPLES, "invalid": 3 if attack == "pso" else 0, "status": "done",
-        "metrics": {}, "groups": {}, "notes": {}, "verdict": "ok", "evidence": [], "certified": False, "error": None,
+        "id": f"{number:012x}",
+        "domain": "trajectory",
+        "dataset": "synthetic",
+        "victim": "lstm",
+        "attack": attack,
+        "defense": defense,
+        "knowledge": "adaptive",
+        "budget": budget,
+        "seed": seed,
+        "n": EXAMPLES,
+        "invalid": 3 if attack == "pso" else 0,
+        "status": "done",
+        "metrics": {},
+        "groups": {},
+        "notes": {},
+        "verdict": "ok",
+        "evidence": [],
+        "certified": False,
+        "error": None,
         "cost": {"forward": forward, "backward": backward, "queries": forward, "seconds": forward / 100},
-        "threat": "nothing is perturbed" if attack == "none" else
-        f"{access}; deviation ≤ 1 m, kinematics; untargeted: raise the victim's error",
-    }  # fmt: skip
+        "threat": "nothing is perturbed"
+        if attack == "none"
+        else f"{access}; deviation ≤ 1 m, kinematics; untargeted: raise the victim's error",
+    }
     record |= changes
     if record["status"] == "done" and "metrics" not in changes:
         table = examples(attack, defense, seed)
@@ -130,14 +166,27 @@ def write_run(folder: Path, seeds: int = 2) -> Path:
             ids.append(cell(folder, "certificate", defense, seed, **_certificate(defense)))
     ids.append("f" * 12)  # planned, not finished
     environment = {
-        "robeval": "0.1.0", "python": "3.11.9", "platform": "Linux-x86_64", "packages": {"torch": "2.13.0", "numpy": "1.26.4"},
-        "device": "cpu", "threads": 2, "git": "0123abc",
-    }  # fmt: skip
+        "robeval": "0.1.0",
+        "python": "3.11.9",
+        "platform": "Linux-x86_64",
+        "packages": {"torch": "2.13.0", "numpy": "1.26.4"},
+        "device": "cpu",
+        "threads": 2,
+        "git": "0123abc",
+    }
     run = {
-        "schema": 1, "name": folder.name, "command": COMMAND, "experiment": {"domain": "trajectory", "seeds": seeds},
-        "environment": environment, "metrics": METRICS, "cells": ids, "started": "2026-11-21T09:00:00+00:00", "finished": None,
-        "seconds": 71.2, "complete": False,
-    }  # fmt: skip
+        "schema": 1,
+        "name": folder.name,
+        "command": COMMAND,
+        "experiment": {"domain": "trajectory", "seeds": seeds},
+        "environment": environment,
+        "metrics": METRICS,
+        "cells": ids,
+        "started": "2026-11-21T09:00:00+00:00",
+        "finished": None,
+        "seconds": 71.2,
+        "complete": False,
+    }
     (folder / "run.json").write_text(json.dumps(run))
     return folder
 
