@@ -1,7 +1,7 @@
 """What an optimiser is given and what it hands back; nothing here knows about a domain."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,6 +23,7 @@ class Looked(NamedTuple):
     slope: Float[Tensor, "rows ..."]
 
 
+@runtime_checkable
 class Scores(Protocol):
     """A problem that can be asked for values only."""
 
@@ -31,6 +32,7 @@ class Scores(Protocol):
         ...
 
 
+@runtime_checkable
 class Slopes(Protocol):
     """A problem that can be climbed. Rows never mix, so that some of them can be left behind."""
 
@@ -42,7 +44,7 @@ class Slopes(Protocol):
         """Where a step leads; usually ``variable + step``."""
         ...
 
-    def select(self, rows: Tensor) -> Self:
+    def select(self, rows: Tensor) -> "Slopes":
         """The problem for some of its rows."""
         ...
 
@@ -57,7 +59,7 @@ class Best:
     """Rows that met a value or a slope that is not finite, and stopped there."""
 
     @classmethod
-    def none(cls, like: Float[Tensor, "rows ..."]) -> Self:
+    def none(cls, like: Float[Tensor, "rows ..."]) -> "Best":
         """Nothing found yet for points shaped like `like`."""
         count = len(like)
         start = torch.full((count,), -torch.inf, dtype=like.dtype, device=like.device)

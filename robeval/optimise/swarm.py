@@ -53,7 +53,7 @@ def swarm(
         if iteration + 1 == iterations:
             break
         lead = leader(own_value, own_place)[1].repeat_interleave(particles, dim=0)
-        pull = own * draws(0, 1) * (own_place - place) + shared * draws(0, 1) * (lead - place)
+        pull = own * draws(0.0, 1.0) * (own_place - place) + shared * draws(0.0, 1.0) * (lead - place)
         speed = inertia * speed + pull
         place = _wrapped(place + speed, half_width)
     return best

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from robeval.domains.trajectory.batch import SceneBatch
 from robeval.domains.trajectory.objectives import Objective
 from robeval.optimise.ascent import ascend
 from robeval.optimise.problem import Looked
-from robeval.optimise.rules import Plain
+from robeval.optimise.rules import Adam
 from robeval.plugins.contracts import Attack
 from robeval.plugins.threat import Budget, ThreatModel
 from robeval.plugins.views import View
@@ -19,6 +20,8 @@ from robeval.seeding import Draws
 from robeval_attacks.trajectory.driving import Drive, drive
 from robeval_attacks.trajectory.pursuit import Hunt, Pursuit, note_where
 
+MOMENTUM, MEMORY = 0.9, 0.99
+SMALL_OBJECTIVE = 0.5
 HALVINGS = 10
 SLOPE_CAPS = 20.0
 """Slopes are cut at this many times the largest change of a control."""
@@ -29,47 +32,53 @@ class Steering(Pursuit):
     """Changes of control to find; what they stand for is the displacement that driving with them gives."""
 
     drive: Drive
+    price: float
 
     def look(self, variable: Tensor) -> Looked:
-        """Value and exact slope of the driven displacement, which `move` keeps feasible."""
-        change = variable.detach().requires_grad_()
-        offset = self.drive.offset(change)
+        """Value at the longest feasible half, quarter... of the change; slope with the price of halving."""
+        free = variable.detach().requires_grad_()
+        offset = self.drive.offset(free * self._feasible_share(variable))
         value = self.value(offset)
-        (slope,) = torch.autograd.grad(value.sum(), change)
+        scale = value.detach().abs().clamp_min(SMALL_OBJECTIVE)
+        merit = value - self.price * scale * self.corridor.broken(self.drive.offset(free))
+        (slope,) = torch.autograd.grad(merit.sum(), free)
         cap = SLOPE_CAPS * self.drive.cap
         return Looked(value.detach(), offset.detach(), slope.clamp(-cap, cap))
 
-    @torch.no_grad()
     def move(self, variable: Tensor, step: Tensor) -> Tensor:
-        """The longest of the step, its half, its quarter... that stays within bounds; none if none does."""
-        target = (variable + step).clamp(self.drive.low, self.drive.high)
-        shares = 2.0 ** -torch.arange(HALVINGS, device=step.device, dtype=step.dtype)
-        shares = torch.cat([shares, shares.new_zeros(1)]).view(1, -1, 1, 1)
-        tried = variable.unsqueeze(1) + shares * (target - variable).unsqueeze(1)
-        count = tried.shape[1]
-        offsets = self.drive.repeat(count).offset(tried.flatten(0, 1))
-        good = self.corridor.repeat(count).holds(offsets).view(-1, count)
+        """The step, within what a driver may change."""
+        return (variable + step).clamp(self.drive.low, self.drive.high)
+
+    @torch.no_grad()
+    def _feasible_share(self, variable: Tensor) -> Float[Tensor, "rows 1 1"]:
+        shares = 2.0 ** -torch.arange(HALVINGS, device=variable.device, dtype=variable.dtype)
+        shares = torch.cat([shares, shares.new_zeros(1)])
+        tried = variable.unsqueeze(1) * shares.view(1, -1, 1, 1)
+        offsets = self.drive.repeat(len(shares)).offset(tried.flatten(0, 1))
+        good = self.corridor.repeat(len(shares)).holds(offsets).view(-1, len(shares))
         good[:, -1] = True
-        longest = good.to(torch.uint8).argmax(dim=1)
-        return tried[torch.arange(len(tried), device=tried.device), longest]
+        return shares[good.to(torch.uint8).argmax(dim=1)].view(-1, 1, 1)
 
     def select(self, rows: Tensor) -> "Steering":
         """Some rows."""
         part = super().select(rows)
-        return Steering(part.view, part.scenes, part.goal, part.corridor, drive=self.drive.select(rows))
+        return Steering(
+            part.view, part.scenes, part.goal, part.corridor, drive=self.drive.select(rows), price=self.price
+        )
 
 
 @dataclass(frozen=True)
 class Control(Attack[SceneBatch]):
     """Gradient steps on acceleration and curvature, driven through a unicycle: no step sideways is possible.
 
-    Steps that would leave the bounds (displacement and kinematics) are halved until they do not. The first
+    A change that would leave the bounds (displacement and kinematics) is halved until it does not. The first
     restart starts from the clean controls, the others from random ones.
 
-    Source: after Cao et al., "AdvDO", arXiv:2209.08744; model, caps and step sizes as in the STEP framework
-    (repository of arXiv:2603.10821).
-    Differs: kept within the same kinematic bounds as the other searches; standing points keep their heading
-    instead of being interpolated; no log barrier.
+    Source: after Cao et al., "AdvDO", arXiv:2209.08744; model, caps, step sizes and decay as in the STEP
+    framework (repository of arXiv:2603.10821).
+    Differs: kept within the same kinematic bounds as the other searches; steps by Adam and a price on broken
+    bounds as in `search-plus` (plain steps end at the first bound they meet: a third of the effect);
+    standing points keep their heading instead of being interpolated; no log barrier.
     """
 
     threat = ThreatModel(
@@ -89,6 +98,7 @@ class Control(Attack[SceneBatch]):
         float, Field(gt=0, description="gradient step on curvature; acceleration's in proportion")
     ] = 0.01
     decay: Annotated[float, Field(gt=0, le=1, description="factor on the step after every iteration")] = 0.99
+    price: Annotated[float, Field(gt=0, description="price of breaking a bound by its own size")] = 3.0
     surrogate: Annotated[  # type: ignore[misc]
         str | None, Field(description="victim plugin whose gradients are used instead (transfer)")
     ] = None
@@ -102,10 +112,11 @@ class Control(Attack[SceneBatch]):
         driven = drive(batch, self.acceleration_m_s2, self.curvature_1_m)
         note_where(view, "stationary", batch, driven.standing)
         rows = self.restarts * len(hunt.objectives)
-        problem = hunt.pursuit(Steering, drive=driven.repeat(rows))
-        change = hunt.draws(draw).uniform(batch.attacked - 1, 2, low=-1, high=1, dtype=batch.track.dtype)
-        first = torch.arange(self.restarts, device=change.device).repeat_interleave(len(hunt.objectives)) == 0
-        change = change * problem.drive.cap * ~first.repeat(len(batch)).view(-1, 1, 1)
-        start = problem.move(torch.zeros_like(change), change)
-        size = change.new_tensor([self.step * self.acceleration_m_s2 / self.curvature_1_m, self.step])
-        return hunt.catch(ascend(problem, start, Plain(size.view(1, 1, 2), self.decay), self.iterations))
+        problem = hunt.pursuit(Steering, drive=driven.repeat(rows), price=self.price)
+        first = torch.arange(self.restarts, device=batch.device).repeat_interleave(len(hunt.objectives)) == 0
+        drawn = hunt.draws(draw).uniform(batch.attacked - 1, 2, low=-1, high=1, dtype=batch.track.dtype)
+        start = drawn * problem.drive.cap * ~first.repeat(len(batch)).view(-1, 1, 1)
+        start = problem.move(torch.zeros_like(start), start)
+        size = start.new_tensor([self.step * self.acceleration_m_s2 / self.curvature_1_m, self.step])
+        rule = Adam(size.view(1, 1, 2), MOMENTUM, MEMORY, fade=self.decay)
+        return hunt.catch(ascend(problem, start, rule, self.iterations))

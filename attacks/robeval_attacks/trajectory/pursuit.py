@@ -5,7 +5,7 @@ share the draws of their restart, so that `all` finds what the six single search
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,6 +20,8 @@ from robeval.domains.trajectory.victims.base import displacement
 from robeval.optimise.problem import Best, Scored
 from robeval.plugins.views import View
 from robeval.seeding import Draws
+
+P = TypeVar("P", bound="Pursuit")
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Pursuit:
         """Variables are not bounded themselves: only what they stand for is."""
         return variable + step
 
-    def repeat(self, times: int) -> Self:
+    def repeat(self: P, times: int) -> P:
         """Every row `times` times, adjacent."""
         return replace(
             self,
@@ -55,7 +57,7 @@ class Pursuit:
             corridor=self.corridor.repeat(times),
         )
 
-    def select(self, rows: Tensor) -> Self:
+    def select(self: P, rows: Tensor) -> P:
         """Some rows."""
         return replace(
             self,
@@ -63,9 +65,6 @@ class Pursuit:
             goal=self.goal.select(rows),
             corridor=self.corridor.select(rows),
         )
-
-
-P = TypeVar("P", bound=Pursuit)
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Hunt:
     @classmethod
     def of(
         cls, view: View[SceneBatch], batch: SceneBatch, budget_m: float, objective: Objective, restarts: int
-    ) -> Self:
+    ) -> "Hunt":
         """Lay out the rows; notes `incomplete`, `stationary` and `unknown_future`, which cannot be hunted."""
         names = OBJECTIVES if objective == "all" else (objective,)
         able = pursuable(yardstick(batch))[:, [OBJECTIVES.index(name) for name in names]]

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
@@ -34,18 +33,10 @@ class Penalised(Pursuit):
         free = variable.detach().requires_grad_()
         offset = self.corridor.project(free).offset
         value = self.value(offset)
-        merit = value / value.detach().abs().clamp_min(SMALL_OBJECTIVE) - self.price * self._broken_bounds(
-            free
-        )
+        scale = value.detach().abs().clamp_min(SMALL_OBJECTIVE)
+        merit = value / scale - self.price * self.corridor.broken(free)
         (slope,) = torch.autograd.grad(merit.sum(), free)
         return Looked(value.detach(), offset.detach(), slope)
-
-    def _broken_bounds(self, offset: Float[Tensor, "rows attacked 2"]) -> Float[Tensor, " rows"]:
-        kinematic = (self.corridor.shares(offset) - 1).clamp_min(0).flatten(1).sum(dim=1)
-        cap = self.corridor.deviation.clamp_min(1e-6).unsqueeze(1)
-        displaced = (offset.norm(dim=-1) / cap - 1).clamp_min(0).sum(dim=1)
-        broken: Tensor = kinematic + displaced
-        return broken
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ and zero is a candidate.
 """
 
 from functools import lru_cache
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -51,7 +51,7 @@ class Corridor(NamedTuple):
         motion: Float[Tensor, "rows 3 attacked 2"],
         bound: Float[Tensor, "rows 5 attacked"],
         deviation: Float[Tensor, " rows"],
-    ) -> Self:
+    ) -> "Corridor":
         """From clean motion and the limits in the order of `kinematics.MAGNITUDES` (inf: no limit)."""
         speed, along, across, along_jerk, across_jerk = bound.clamp_min(1e-9).unbind(1)
         tightness = torch.stack(
@@ -96,6 +96,14 @@ class Corridor(NamedTuple):
         near = offset.norm(dim=-1).amax(dim=-1) <= self.deviation
         inside: Tensor = near & (self.shares(offset).flatten(1).amax(dim=1) <= 1)
         return inside
+
+    def broken(self, offset: Float[Tensor, "rows attacked 2"]) -> Float[Tensor, " rows"]:
+        """By how much a displacement breaks bounds, in shares of them, summed. Differentiable; 0 inside."""
+        kinematic = (self.shares(offset) - 1).clamp_min(0).flatten(1).sum(dim=1)
+        cap = self.deviation.clamp_min(1e-6).unsqueeze(1)
+        displaced = (offset.norm(dim=-1) / cap - 1).clamp_min(0).sum(dim=1)
+        total: Tensor = kinematic + displaced
+        return total
 
     def _quadratics(self, offset: Tensor) -> Float[Tensor, "rows 5 attacked 3"]:
         """Coefficients of 1, s and s² of every limited quantity, as shares of its limit."""
