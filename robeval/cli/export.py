@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from robeval.errors import UsageError
-
 FORMATS = ("nuscenes", "apolloscape", "ngsim")
 
 
@@ -22,10 +20,6 @@ def command(dataset: str, folder: Path, layout: str, scenes: int, seed: int) -> 
 
     robeval export synthetic --format nuscenes DIR
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists already and is not an empty folder; give the name of a new one")
     from robeval_datasets.trajectory.export import write
 
-    write(layout, folder, scenes=scenes, seed=seed)
-    plural = "" if scenes == 1 else "s"
-    click.echo(f"{scenes} scene{plural} in {layout} format in {folder}")
+    click.echo(write(layout, folder, scenes=scenes, seed=seed))

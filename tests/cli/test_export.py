@@ -1,4 +1,4 @@
-"""`robeval export`: checks the folder, then leaves the writing to the dataset."""
+"""`robeval export`: reads the call and leaves the writing to the dataset."""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +16,12 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What the writer was asked for, in place of writing."""
     calls: list[tuple[Any, ...]] = []
     module = ModuleType("robeval_datasets.trajectory.export")
-    module.write = lambda layout, folder, **options: calls.append((layout, folder, options))  # type: ignore[attr-defined]
+
+    def write(layout: str, folder: Path, **options: Any) -> str:
+        calls.append((layout, folder, options))
+        return "what was written"
+
+    module.write = write  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return calls
 
@@ -24,24 +29,27 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 def test_the_writer_gets_format_folder_and_options(
     robeval: Run, written: list[tuple[Any, ...]], tmp_path: Path
 ) -> None:
-    """An empty or new folder is taken."""
-    (tmp_path / "empty").mkdir()
-    outcome = robeval(
-        "export", "synthetic", "--format", "ngsim", tmp_path / "empty", "--scenes", 3, "--seed", 5
-    )
+    """What it says is what the person reads."""
+    outcome = robeval("export", "synthetic", "--format", "ngsim", tmp_path, "--scenes", 3, "--seed", 5)
     assert outcome.code == 0, outcome.err
-    assert written == [("ngsim", tmp_path / "empty", {"scenes": 3, "seed": 5})]
-    assert "3 scenes" in outcome.out
+    assert written == [("ngsim", tmp_path, {"scenes": 3, "seed": 5})]
+    assert outcome.out == "what was written\n"
 
 
-def test_nothing_is_overwritten(robeval: Run, written: list[tuple[Any, ...]], tmp_path: Path) -> None:
-    """A folder with something in it, or a file, is refused."""
+def test_nothing_is_overwritten(robeval: Run, tmp_path: Path) -> None:
+    """The real writer refuses a folder with something in it."""
     (tmp_path / "file").touch()
-    for target in (tmp_path, tmp_path / "file"):
-        outcome = robeval("export", "synthetic", "--format", "nuscenes", target)
-        assert outcome.code == 2
-        assert str(target) in outcome.err
-    assert written == []
+    outcome = robeval("export", "synthetic", "--format", "apolloscape", tmp_path)
+    assert outcome.code == 2
+    assert str(tmp_path) in outcome.err
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_files_are_really_written(robeval: Run, tmp_path: Path) -> None:
+    """One file a scene in the ApolloScape format."""
+    outcome = robeval("export", "synthetic", "--format", "apolloscape", tmp_path / "new", "--scenes", 2)
+    assert outcome.code == 0, outcome.err
+    assert len(list((tmp_path / "new").glob("*.txt"))) == 2
 
 
 @pytest.mark.parametrize(
