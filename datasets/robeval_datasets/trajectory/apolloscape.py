@@ -18,7 +18,8 @@ from robeval_datasets.trajectory.recordings import ALLOW_HELP, Recording, Rows, 
 from robeval_datasets.trajectory.tables import existing_folder, read_numbers
 
 HOW_TO_GET_IT = (
-    "ApolloScape trajectories are on apolloscape.auto (trajectory.html, 'prediction_train'); unpack them and name the "
+    "ApolloScape trajectories are on apolloscape.auto (trajectory.html, 'prediction_train'); "
+    "unpack them and name the "
     "folder of text files: --dataset apolloscape:root=FOLDER. Or write a small one: "
     "robeval export synthetic --format apolloscape FOLDER"
 )
@@ -31,7 +32,8 @@ _MEANING = (
 class ApolloScape(RecordedDataset):
     """ApolloScape trajectories (2 Hz): both text layouts, told apart by their number of columns.
 
-    Recordings in order of name are train, val, test; fewer than three are each split in time. Objects of type 5 (other) are dropped.
+    Recordings in order of name are train, val, test; fewer than three are each split in time. Objects of type
+    5 (other) are dropped.
 
     Source: Ma et al., "TrafficPredict", arXiv:1811.02146; observed 6 and predicted 6 frames.
     """

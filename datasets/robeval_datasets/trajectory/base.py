@@ -1,4 +1,5 @@
-"""What every trajectory dataset shares: window options, kinematic bounds, a fingerprint of all loader code."""
+"""What every trajectory dataset shares: window options, kinematic bounds, a fingerprint of all loader
+code."""
 
 import hashlib
 from abc import abstractmethod
@@ -40,7 +41,8 @@ class TrackDataset(Dataset):
     def load(self, split: Split) -> SceneBatch:
         """All examples of a split.
 
-        Raises MissingFile or DataError with what is wrong and where, OptionError for bounds that do not apply.
+        Raises MissingFile or DataError with what is wrong and where, OptionError for bounds that do not
+        apply.
         """
         if self._limits is None:
             self._limits = limits.resolve(self.bounds, self.dt, self.published, lambda: self._made("train"))
@@ -78,8 +80,10 @@ class RecordedDataset(TrackDataset):
         if not batches:
             raise DataError(
                 f"{type(self).__name__}: no example in split '{split}'. An example needs a target of type "
-                f"{self.allow_types} that is seen in {self.window.frames} frames in a row, {self.dt} s apart; "
-                f"{sum(len(scene.agents) for scene in scenes)} tracks were read. Lower history, horizon or windows, "
+                f"{self.allow_types} that is seen in {self.window.frames} frames in a row, "
+                f"{self.dt} s apart; "
+                f"{sum(len(scene.agents) for scene in scenes)} tracks were read. Lower history, "
+                "horizon or windows, "
                 "or widen allow_types."
             )
         return SceneBatch.join(pad_agents(batches))

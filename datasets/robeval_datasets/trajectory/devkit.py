@@ -1,4 +1,5 @@
-"""Small pieces around the nuScenes devkit: time grid, categories, poses, splits, lanes. The devkit is imported late."""
+"""Small pieces around the nuScenes devkit: time grid, categories, poses, splits, lanes. The devkit is
+imported late."""
 
 import warnings
 from pathlib import Path
@@ -42,19 +43,19 @@ def yaw(rotation: list[float]) -> float:
 def regrid(times_s: Float[Array, " samples"], where: str = "scene") -> Int[Array, " samples"]:
     """The frame of every sample on a 0.5 s grid.
 
-    Steps are counted from sample to sample, so a slow drift of the clock does no harm. A step that is more than
-    0.15 s off the grid breaks the recording: empty frames keep windows from spanning it.
+    Steps are counted from sample to sample, so a slow drift of the clock does no harm. A step that is more
+    than 0.15 s off the grid breaks the recording: empty frames keep windows from spanning it.
     """
     steps = np.diff(times_s) / DT_S
     whole = np.maximum(np.round(steps), 1)
     off = np.abs(steps - whole) * DT_S > TIME_TOLERANCE_S
     if off.any():
         warnings.warn(
-            f"{where}: {int(off.sum())} steps between samples are more than {TIME_TOLERANCE_S} s off the {DT_S} s grid; "
-            "no example spans them",
+            f"{where}: {int(off.sum())} steps between samples are more than {TIME_TOLERANCE_S} s "
+            f"off the {DT_S} s grid; no example spans them",
             stacklevel=2,
         )
-    return np.concatenate([[0], np.cumsum(whole + _BREAK * off)]).astype(np.int64)
+    return np.asarray(np.concatenate([[0], np.cumsum(whole + _BREAK * off)]), dtype=np.int64)
 
 
 def samples_of(devkit: Any, scene: dict[str, Any]) -> list[dict[str, Any]]:

@@ -25,11 +25,11 @@ _BODY_M = 0.6
 class EthUcy(RecordedDataset):
     """ETH and UCY pedestrians: one recording held out for testing, the others for training.
 
-    Files hold frame, agent, x, y (metres), 0.4 s between annotated frames whatever their numbers' step. The last part
-    in time of every training recording is the val split.
+    Files hold frame, agent, x, y (metres), 0.4 s between annotated frames whatever their numbers' step. The
+    last part in time of every training recording is the val split.
 
-    Source: Pellegrini et al., ICCV 2009 (ETH); Lerner, Chrysanthou, Lischinski, CGF 2007 (UCY); observed 8 and
-    predicted 12 frames as in Alahi et al., CVPR 2016.
+    Source: Pellegrini et al., ICCV 2009 (ETH); Lerner, Chrysanthou, Lischinski, CGF 2007 (UCY); observed 8
+    and predicted 12 frames as in Alahi et al., CVPR 2016.
     """
 
     def __init__(

@@ -18,14 +18,16 @@ Format = Literal["nuscenes", "apolloscape", "ngsim"]
 FRAMES = {"nuscenes": 40, "apolloscape": 40, "ngsim": 200}
 """Frames per scene: 20 s at the format's own rate."""
 _DT_S = {"nuscenes": 0.5, "apolloscape": 0.5, "ngsim": RECORDED_DT_S}
+_NGSIM_START_MS = 1_118_846_980_200
 _NGSIM_CLASS = {1: 2, 2: 3, 4: 1}
 
 
 def write(format: str, folder: Path, *, scenes: int = 10, **synthetic_options: Any) -> str:
-    """Write `scenes` synthetic scenes of 20 s as a folder that the format's own tools load; says what was written.
+    """Write `scenes` synthetic scenes of 20 s as a folder that the format's own tools load; says what was
+    written.
 
-    Other options are those of `Synthetic` (seed, noise_m, dropout...). Raises UsageError for an unknown format and
-    for a folder that exists and is not empty; nothing is left behind when writing fails.
+    Other options are those of `Synthetic` (seed, noise_m, dropout...). Raises UsageError for an unknown
+    format and for a folder that exists and is not empty; nothing is left behind when writing fails.
     """
     if format not in get_args(Format):
         raise UsageError(f"format '{format}' is none of {', '.join(get_args(Format))}")
@@ -70,8 +72,10 @@ def _nuscenes(folder: Path, world: Synthetic, scenes: int) -> str:
     write_database(folder, version, made)
     counts = ", ".join(f"{len(group)} {split}" for split, group in names.items())
     return (
-        f"{scenes} scenes ({counts}) of {FRAMES['nuscenes']} samples at 2 Hz in the nuScenes schema, version {version}, "
-        f"with prediction_scenes.json and map expansions. Read it with: --dataset nuscenes:root=...,version={version}"
+        f"{scenes} scenes ({counts}) of {FRAMES['nuscenes']} samples at 2 Hz in the nuScenes "
+        f"schema, version {version}, "
+        "with prediction_scenes.json and map expansions. Read it with: --dataset "
+        f"nuscenes:root=...,version={version}"
     )
 
 
@@ -83,23 +87,30 @@ def _apolloscape(folder: Path, world: Synthetic, scenes: int) -> str:
             for k, agent, kind, x, y, length, width, heading in _rows(scene)
         ]
         (folder / f"{scene.name}.txt").write_text("\n".join(lines) + "\n")
-    return f"{scenes} recordings of {FRAMES['apolloscape']} frames at 2 Hz in the ApolloScape layout (10 columns)."
+    frames = FRAMES["apolloscape"]
+    return f"{scenes} recordings of {frames} frames at 2 Hz in the ApolloScape layout (10 columns)."
 
 
 def _ngsim(folder: Path, world: Synthetic, scenes: int) -> str:
     numbers = FIRST_SCENE["train"] + np.arange(scenes)
     for scene in scenes_to_write(world, numbers, _numbered(scenes), FRAMES["ngsim"]):
         total = scene.present.sum(axis=1)
+        rows = sorted(
+            _rows(scene), key=lambda row: (row[1], row[0])
+        )  # vehicle by vehicle, as in the originals
         lines = [
-            f"{agent + 1} {k + 1} {total[agent]} {1_118_846_980_200 + 100 * k} {x / FOOT_M!r} {y / FOOT_M!r} "
-            f"{x / FOOT_M!r} {y / FOOT_M!r} {length / FOOT_M!r} {width / FOOT_M!r} {_NGSIM_CLASS[kind]} 0 0 1 0 0 0 0"
-            for k, agent, kind, x, y, length, width, _ in sorted(
-                _rows(scene), key=lambda row: (row[1], row[0])
-            )
+            f"{agent + 1} {k + 1} {total[agent]} {_NGSIM_START_MS + 100 * k} "
+            f"{_feet(x, y, x, y, length, width)} {_NGSIM_CLASS[kind]} 0 0 1 0 0 0 0"
+            for k, agent, kind, x, y, length, width, _ in rows
             if kind in _NGSIM_CLASS
         ]
         (folder / f"{scene.name}.txt").write_text("\n".join(lines) + "\n")
-    return f"{scenes} recordings of {FRAMES['ngsim']} frames at 10 Hz in the NGSIM text layout (18 columns, feet)."
+    frames = FRAMES["ngsim"]
+    return f"{scenes} recordings of {frames} frames at 10 Hz in the NGSIM text layout (18 columns, feet)."
+
+
+def _feet(*metres: float) -> str:
+    return " ".join(repr(value / FOOT_M) for value in metres)
 
 
 def _numbered(scenes: int) -> list[str]:

@@ -14,10 +14,11 @@ BOUNDS_HELP = "kinematic bounds: dataset (mean + 3 std of the training tracks), 
 
 
 def resolve(bounds: str, dt: float, published: str | None, train: Callable[[], SceneBatch]) -> Limits:
-    """Per-frame bounds for an option ``dataset``, ``repo`` or ``si:speed,along,across,jerk_along,jerk_across``.
+    """Per-frame bounds for an option ``dataset``, ``repo`` or
+    ``si:speed,along,across,jerk_along,jerk_across``.
 
-    `published` names the set whose constants `repo` means; they are per frame, so they hold only at the frame rate
-    that they were made at. Raises OptionError otherwise.
+    `published` names the set whose constants `repo` means; they are per frame, so they hold only at the frame
+    rate that they were made at. Raises OptionError otherwise.
     """
     if bounds == "dataset":
         batch = train()

@@ -19,7 +19,8 @@ from robeval_datasets.trajectory.recordings import ALLOW_HELP, Recording, Rows, 
 from robeval_datasets.trajectory.tables import existing_folder, read_columns, read_numbers
 
 HOW_TO_GET_IT = (
-    "NGSIM US-101 and I-80 trajectories are on data.transportation.gov; put their text or CSV files into one folder: "
+    "NGSIM US-101 and I-80 trajectories are on data.transportation.gov; put their text or CSV "
+    "files into one folder: "
     "--dataset ngsim:root=FOLDER"
 )
 FOOT_M = 0.3048
@@ -34,11 +35,12 @@ _SETTLING_S = 3.0
 class NGSIM(RecordedDataset):
     """NGSIM US-101 and I-80: text or CSV recordings, feet at 10 Hz, given as metres at 5 Hz.
 
-    Vehicles are split by number, as is usual for this set: up to 70 % of the largest are train, up to 80 % val, the
-    rest test; the others stay as neighbours. The first 3 s of every track are dropped (the tracker settles).
-    x is the lateral, y the longitudinal local coordinate; headings come from positions.
+    Vehicles are split by number, as is usual for this set: up to 70 % of the largest are train, up to 80 %
+    val, the rest test; the others stay as neighbours. The first 3 s of every track are dropped (the tracker
+    settles). x is the lateral, y the longitudinal local coordinate; headings come from positions.
 
-    Source: US Department of Transportation, Federal Highway Administration, NGSIM; observed 15 and predicted 25 frames.
+    Source: US Department of Transportation, Federal Highway Administration, NGSIM; observed 15 and predicted
+    25 frames.
     """
 
     published = "ngsim"

@@ -39,7 +39,8 @@ from robeval_datasets.trajectory.recordings import (
 from robeval_datasets.trajectory.tables import existing_folder
 
 HOW_TO_GET_IT = (
-    "Download nuScenes from nuscenes.org (v1.0-mini suffices; the map expansion gives lanes) and name the folder that "
+    "Download nuScenes from nuscenes.org (v1.0-mini suffices; the map expansion gives lanes) "
+    "and name the folder that "
     "holds v1.0-mini/ and maps/: --dataset nuscenes:root=FOLDER,version=v1.0-mini. Or write a small one: "
     "robeval export synthetic --format nuscenes FOLDER"
 )
@@ -49,11 +50,12 @@ _EGO = -1
 
 
 class NuScenes(RecordedDataset):
-    """nuScenes (2 Hz) through nuscenes-devkit: annotated tracks, the ego's pose, lanes where the map is present.
+    """nuScenes (2 Hz) through nuscenes-devkit: annotated tracks, the ego's pose, lanes where the map is
+    present.
 
-    `protocol=windows` takes every complete window of every moving vehicle, `protocol=challenge` the instances of the
-    prediction challenge. Train, val and test are the challenge's train, train_val and val scenes; of the mini set
-    every fourth mini_train scene is val and mini_val is test.
+    `protocol=windows` takes every complete window of every moving vehicle, `protocol=challenge` the instances
+    of the prediction challenge. Train, val and test are the challenge's train, train_val and val scenes; of
+    the mini set every fourth mini_train scene is val and mini_val is test.
 
     Source: Caesar et al., arXiv:1903.11027; nuscenes-devkit 1.2.
     """
@@ -194,10 +196,11 @@ class NuScenes(RecordedDataset):
         lines = self._lines[location]
         here = made.position[made.present]
         low, high = here.min(axis=0) - 30, here.max(axis=0) + 30
-        return lines[((lines >= low) & (lines <= high)).all(axis=2).any(axis=1)]
+        return np.asarray(lines[((lines >= low) & (lines <= high)).all(axis=2).any(axis=1)])
 
     def _challenge(self, split: Split) -> SceneBatch:
-        """The challenge's instances as targets; those without a complete span cannot be attacked and are left out."""
+        """The challenge's instances as targets; those without a complete span cannot be attacked and are left
+        out."""
         path = Path(self.root) / CHALLENGE_FILE
         if not path.is_file():
             raise MissingFile(
@@ -226,7 +229,8 @@ class NuScenes(RecordedDataset):
         return SceneBatch.join(pad_agents(batches))
 
     def _asked(self, scene: Recording, tokens: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, int]:
-        """First frame and agent of the complete ones among "instance_sample" tokens, and how many were asked."""
+        """First frame and agent of the complete ones among "instance_sample" tokens, and how many were
+        asked."""
         parts: dict[str, list[int]] = {}
         for agent, name in enumerate(scene.agents):
             parts.setdefault(name.partition("#")[0], []).append(agent)

@@ -40,7 +40,8 @@ MINI = {
 def names_for(scenes: int) -> tuple[str, dict[str, list[str]]]:
     """The version whose split tables have room for `scenes`, and the scene names to use by split.
 
-    Six tenths train, two tenths val and test each. Raises UsageError for more scenes than the splits have names.
+    Six tenths train, two tenths val and test each. Raises UsageError for more scenes than the splits have
+    names.
     """
     if scenes < 3:
         raise UsageError(f"scenes={scenes}: a nuScenes folder needs at least 3, one per split")

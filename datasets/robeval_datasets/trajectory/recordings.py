@@ -57,9 +57,9 @@ class Rows:
 def recording(name: str, source: object, rows: Rows, dt: float) -> Recording:
     """Rows as dense arrays.
 
-    A row given twice: the last wins, with a warning. An agent that is away for more than 2 s comes back as another
-    one. Headings that the source does not have (NaN) are taken from the positions. Raises DataError for values that
-    are not finite and for files without rows.
+    A row given twice: the last wins, with a warning. An agent that is away for more than 2 s comes back as
+    another one. Headings that the source does not have (NaN) are taken from the positions. Raises DataError
+    for values that are not finite and for files without rows.
     """
     if not len(rows.frame):
         raise DataError(f"{source}: no rows; expected at least one agent in one frame")
@@ -86,7 +86,8 @@ def _check_finite(name: str, source: object, rows: Rows) -> None:
     if bad.any():
         k = int(bad.argmax())
         raise DataError(
-            f"{source}: position {rows.position[k].tolist()} of object {rows.agent[k]} in frame {rows.frame[k]} "
+            f"{source}: position {rows.position[k].tolist()} of object {rows.agent[k]} in frame "
+            f"{rows.frame[k]} "
             f"of scene '{name}' is not finite ({int(bad.sum())} such rows); remove or repair the rows"
         )
 
@@ -99,7 +100,8 @@ def _without_duplicates(name: str, source: object, rows: Rows) -> Rows:
     if again.any():
         k = int(again.argmax())
         warnings.warn(
-            f"{source}: scene '{name}' gives {int(again.sum())} rows twice, first object {rows.agent[k]} in frame "
+            f"{source}: scene '{name}' gives {int(again.sum())} rows twice, first object "
+            f"{rows.agent[k]} in frame "
             f"{rows.frame[k]}; the last one is used",
             stacklevel=2,
         )
@@ -131,7 +133,8 @@ def allowed_kinds(text: str) -> tuple[int, ...]:
     for name in text.split("+"):
         if name.strip() not in KIND_NAMES:
             raise OptionError(
-                f"allow_types='{text}': '{name}' is none of vehicles, {', '.join(KIND_NAMES)} (join several with +)"
+                f"allow_types='{text}': '{name}' is none of vehicles, {', '.join(KIND_NAMES)} "
+                "(join several with +)"
             )
         kinds.append(KIND_NAMES[name.strip()])
     return tuple(kinds)
@@ -170,12 +173,12 @@ def _places(
     complete &= np.arange(complete.shape[1]) % stride == 0
     if scene.context is not None:
         complete &= ~scene.context[:, None]
-    start, who = (torch.from_numpy(number) for number in complete.T.nonzero())
+    places = torch.from_numpy(np.argwhere(complete.T))
     crowd = 2 * int(scene.present.sum(axis=0).max())
-    if not len(start):
-        return
     portion = max(1, _CELLS // (crowd * window.frames))
-    yield from zip(start.split(portion), who.split(portion), strict=True)
+    for first in range(0, len(places), portion):
+        start, who = places[first : first + portion].T.contiguous()
+        yield start, who
 
 
 def gather(
@@ -201,7 +204,7 @@ def gather(
         kind=torch.from_numpy(scene.kind)[alive].to(torch.int8).expand(count, -1),
         heading=sliced(scene.heading),
         size=torch.from_numpy(scene.size)[alive].expand(count, -1, -1),
-        target=torch.searchsorted(alive, who.contiguous()),
+        target=torch.searchsorted(alive, who),
         ego=torch.from_numpy(scene.ego)[frame],
         lanes=_nearest_lanes(scene.lanes, torch.from_numpy(scene.position)[who, start + window.history - 1]),
     )

@@ -1,9 +1,9 @@
 """The lanes of simulated scenes: straight roads, bends with clothoid run-ins, signalised intersections.
 
-A lane is a reference line with trapezoidal curvature over arc length (so the curvature rate is bounded) and a lateral
-offset from it. Right-hand traffic; lane 0 is the rightmost one of a road. In an intersection lanes 0 and 1 are the two
-of the approach that has green, lanes 2 to 4 wait at red on the other arms (split phasing, so that no path crosses a
-moving vehicle's).
+A lane is a reference line with trapezoidal curvature over arc length (so the curvature rate is bounded) and a
+lateral offset from it. Right-hand traffic; lane 0 is the rightmost one of a road. In an intersection lanes 0
+and 1 are the two of the approach that has green, lanes 2 to 4 wait at red on the other arms (split phasing,
+so that no path crosses a moving vehicle's).
 """
 
 from dataclasses import dataclass
@@ -58,13 +58,14 @@ class Roads:
     def bend(self, s: Array) -> Array:
         """Curvature of the reference line at arc length `s` [scenes, lanes], 1/m."""
         rise = np.clip((s - self.enter) / self.run, 0, 1) - np.clip((s - self.leave) / self.run, 0, 1)
-        return self.curvature * rise
+        return np.asarray(self.curvature * rise)
 
     def turned(self, s: Array) -> Array:
         """Heading of the reference line relative to its start, at `s` [scenes, lanes, ...]."""
         extra = (...,) + (None,) * (s.ndim - 2)
         run = self.run[extra]
-        return self.curvature[extra] * (_ramp(s - self.enter[extra], run) - _ramp(s - self.leave[extra], run))
+        rise = _ramp(s - self.enter[extra], run) - _ramp(s - self.leave[extra], run)
+        return np.asarray(self.curvature[extra] * rise)
 
 
 _PER_LANE = ("offset", "curvature", "radius", "run", "enter", "leave", "stop", "red_at")
@@ -73,7 +74,7 @@ _PER_LANE = ("offset", "curvature", "radius", "run", "enter", "leave", "stop", "
 def _ramp(u: Array, run: Array) -> Array:
     """Integral from minus infinity to `u` of a unit step that takes `run` to rise."""
     inside = np.clip(u, 0, run)
-    return inside * inside / (2 * run) + np.maximum(u - run, 0)
+    return np.asarray(inside * inside / (2 * run) + np.maximum(u - run, 0))
 
 
 def lay(draw: Draws, speed_m_s: Float[Array, " scenes"]) -> Roads:
@@ -135,7 +136,7 @@ def _poses(draw: Draws, oncoming: Array, lanes: Array) -> Array:
     """Start of every lane of a road; intersections are moved into place later."""
     unit = draw.uniform(3).double().numpy()
     heading = (unit[:, 0] * 2 * np.pi)[:, None] * np.ones(LANES)
-    start = np.stack([unit[:, 1:2] * np.ones(LANES), unit[:, 2:3] * np.ones(LANES), heading], axis=-1)
+    start: Array = np.stack([unit[:, 1:2] * np.ones(LANES), unit[:, 2:3] * np.ones(LANES), heading], axis=-1)
     start[..., :2] = (start[..., :2] - 0.5) * 4000
     facing = oncoming[:, None] & (np.arange(LANES) == lanes[:, None] - 1)
     far = 180.0 * np.stack([np.cos(heading), np.sin(heading)], axis=-1)
@@ -194,7 +195,7 @@ def _turn_reach(radius: Array, run: Array, points: int = 64) -> Array:
     u = (np.arange(points) + 0.5) / points
     s = (length + run)[..., None] * u
     turned = (_ramp(s, run[..., None]) - _ramp(s - length[..., None], run[..., None])) / radius[..., None]
-    return (np.cos(turned).mean(axis=-1)) * (length + run)
+    return np.asarray(np.cos(turned).mean(axis=-1) * (length + run))
 
 
 class Lines:
@@ -218,7 +219,8 @@ class Lines:
         d: Array,
         slope: Array,
     ) -> tuple[Array, Array]:
-        """Position [scenes, agents, frames, 2] and heading at arc length `s`, `d` metres to the left of the line.
+        """Position [scenes, agents, frames, 2] and heading at arc length `s`, `d` metres to the left of the
+        line.
 
         `slope` is the change of `d` per metre of arc length.
         """
@@ -233,12 +235,13 @@ class Lines:
         bend = (of.turned(s + 0.05) - of.turned(s - 0.05)) / 0.1
         return point + d[..., None] * left, heading + np.arctan2(slope, 1 - bend * d)
 
-    def centres(self, spacing_m: int = 5) -> Array:
-        """Lane centre lines [scenes, lanes, points, 2]; NaN for lanes without traffic."""
+    def centres(self, reach_m: Float[Array, " scenes"], spacing_m: int = 5) -> Array:
+        """Lane centre lines [scenes, lanes, points, 2]; NaN behind `reach_m` and in unused lanes."""
         s = np.arange(0, self.points.shape[2], spacing_m)
         shape = (*self.points.shape[:2], len(s))
         heading = self.roads.start[..., 2:3] + self.roads.turned(np.broadcast_to(s.astype(np.float64), shape))
         left = np.stack([-np.sin(heading), np.cos(heading)], axis=-1)
         lines = self.points[:, :, s] + self.roads.offset[..., None, None] * left
         used = np.arange(LANES) < self.roads.count[:, None]
-        return np.where(used[..., None, None], lines, np.nan)
+        drawn = used[..., None] & (s <= reach_m[:, None, None])
+        return np.where(drawn[..., None], lines, np.nan)

@@ -22,11 +22,12 @@ _CHUNK = 256  # scenes simulated together: fits the processor's cache
 
 
 class Synthetic(TrackDataset):
-    """Seeded driving scenes: straight roads, bends and intersections with followers, brakers and lane changers.
+    """Seeded driving scenes: straight roads, bends and intersections with followers, brakers and lane
+    changers.
 
-    A scene is a function of (seed, scene number) alone; train, val and test are ranges of scene numbers. Scene n has
-    the speed regime n modulo 3: desired speed 0.5-4, 4-9 or 9-16 m/s. The ego is in `ego` and, as a neighbour, among
-    the agents; it is never a target.
+    A scene is a function of (seed, scene number) alone; train, val and test are ranges of scene numbers.
+    Scene n has the speed regime n modulo 3: desired speed 0.5-4, 4-9 or 9-16 m/s. The ego is in `ego` and, as
+    a neighbour, among the agents; it is never a target.
 
     Source: robeval's own generator; car following after Treiber, Hennecke, Helbing, arXiv:cond-mat/0002177.
     """

@@ -26,8 +26,8 @@ def existing_folder(root: str, how_to_get_it: str) -> Path:
 def read_numbers(path: Path, columns: tuple[int, ...], meaning: str) -> Float[Array, "rows columns"]:
     """A table of numbers separated by blanks, tabs or commas, with one of the column counts in `columns`.
 
-    Empty lines and lines that start with # are skipped. Raises DataError with file and line for rows of another
-    length or with words in them.
+    Empty lines and lines that start with # are skipped. Raises DataError with file and line for rows of
+    another length or with words in them.
     """
     with path.open(encoding="utf-8-sig") as stream:
         separator = (

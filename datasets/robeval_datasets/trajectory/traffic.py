@@ -1,7 +1,7 @@
 """Road users on simulated roads: who follows whom, who brakes, who changes lane.
 
-All scenes advance together, 0.1 s at a time; the only loop is over time. Every random number comes from the scene's
-own stream, so a scene is the same however many others are made beside it.
+All scenes advance together, 0.1 s at a time; the only loop is over time. Every random number comes from the
+scene's own stream, so a scene is the same however many others are made beside it.
 
 Source: intelligent driver model, Treiber, Hennecke, Helbing, arXiv:cond-mat/0002177.
 Differs: acceleration changes by at most 10 m/s³, and speeding is undone by at most 2.5 m/s².
@@ -35,6 +35,7 @@ _ACCELERATION, _COMFORT, _STANDSTILL, _HEADWAY = 1.4, 2.0, 2.0, 1.5
 _JERK_M_S3, _WORST_BRAKE = 10.0, 7.0
 _CHANGE_PROBABILITY, _CHANGE_M = 0.25, 25.0
 _WANDER_M, _KNOT_M = 0.08, 10.0
+_FASTEST_M_S = 20.0  # along the reference line, on the outside of a bend
 
 
 @dataclass
@@ -86,18 +87,22 @@ def simulate(draw: Draws, regime: Int[Array, " scenes"], frames: int, ticks_per_
     front = np.zeros((len(speed), LANES))
     np.maximum.at(front, (np.arange(len(speed))[:, None], cast.lane), np.where(cast.exists, cast.s, 0.0))
     place(draw, roads, front, speed)
-    script = _script(draw, cast, roads, (frames - 1) * ticks_per_frame * TICK_S)
+    span_s = (frames - 1) * ticks_per_frame * TICK_S
+    script = _script(draw, cast, roads, span_s)
     driven = _drive(cast, script, roads, frames, ticks_per_frame)
     others = _others(draw, cast, roads, frames, ticks_per_frame)
     s, d, slope = (np.concatenate(pair, axis=1) for pair in zip(driven, others.path, strict=True))
-    d, slope = _wander(draw, s, d, slope)
+    d, slope = _wander(draw, s, d, slope, knots=int(_FASTEST_M_S * span_s / _KNOT_M) + 6)
     lane = np.concatenate([cast.lane, others.lane], axis=1)
-    lines = Lines(roads, float(s.max()) + 20)
+    reach = (
+        s.max(axis=(1, 2)) + 20
+    )  # the scene's own: its lanes must not depend on its neighbours in the batch
+    lines = Lines(roads, float(reach.max()))
     position, heading = lines.at(lane, s, d, slope)
     heading[:, VEHICLES:][others.backwards] += np.pi
     kind, size = _bodies(draw, cast)
     exists = np.concatenate([cast.exists, others.exists], axis=1)
-    return Traffic(position, heading, exists, kind, size, lines.centres())
+    return Traffic(position, heading, exists, kind, size, lines.centres(reach))
 
 
 def _unit(draw: Draws, *shape: int) -> Array:
@@ -106,7 +111,8 @@ def _unit(draw: Draws, *shape: int) -> Array:
 
 
 def _cast(draw: Draws, roads: Roads, speed: Array, low: Array, high: Array) -> _Cast:
-    """Vehicles in their lanes, queued with gaps that fit their speed; the first of a lane is the one ahead."""
+    """Vehicles in their lanes, queued with gaps that fit their speed; the first of a lane is the one
+    ahead."""
     unit = _unit(draw, VEHICLES, 6)
     number = np.arange(VEHICLES)
     exists = number < 1 + 3 + draw.integers(10).numpy()[:, None]
@@ -127,7 +133,8 @@ def _cast(draw: Draws, roads: Roads, speed: Array, low: Array, high: Array) -> _
 
 
 def _in_queue_order(value: Array) -> tuple[Array, Array]:
-    """Sum over vehicles [scenes, lanes], and up to each vehicle [scenes, vehicles, lanes], the ego third in line."""
+    """Sum over vehicles [scenes, lanes], and up to each vehicle [scenes, vehicles, lanes], the ego third in
+    line."""
     order = np.array([1, 2, 0, *range(3, VEHICLES)])
     running = np.cumsum(value[:, order], axis=1)
     return running[:, -1], running[:, np.argsort(order)]
@@ -307,18 +314,18 @@ def _others(draw: Draws, cast: _Cast, roads: Roads, frames: int, per_frame: int)
     return _Others(rank < most, lane, (s, d, np.zeros_like(s)), backwards)
 
 
-def _wander(draw: Draws, s: Array, d: Array, slope: Array) -> tuple[Array, Array]:
+def _wander(draw: Draws, s: Array, d: Array, slope: Array, knots: int) -> tuple[Array, Array]:
     """Nobody keeps the middle exactly: AR(1) knots every 10 m, a cubic B-spline between them.
 
-    Over arc length, so that slow vehicles do not steer at a standstill, and with a continuous second derivative.
+    Over arc length, so that slow vehicles do not steer at a standstill, and with a continuous second
+    derivative.
     """
-    knots = int(s.max() // _KNOT_M) + 5
     keep = 0.6
     # A cubic B-spline averages its knots; this brings the curve's spread back to the nominal one.
     noise = draw.normal(AGENTS, knots).double().numpy() * (_WANDER_M * 1.25)
     for k in range(1, knots):
         noise[..., k] = keep * noise[..., k - 1] + np.sqrt(1 - keep**2) * noise[..., k]
-    place_in = s / _KNOT_M
+    place_in = (s - s.min(axis=2, keepdims=True)) / _KNOT_M
     base = np.floor(place_in).astype(np.int64)
     u = place_in - base
     near = [np.take_along_axis(noise, base + k, axis=2) for k in range(4)]

@@ -1,8 +1,8 @@
 """From tracks to examples: what every loader of recorded or simulated scenes shares.
 
-A loader brings candidate agents in the source's own coordinates (float64); here the target is put first, the nearest
-neighbours behind it, and everything is moved to a local frame before it becomes float32 (at 1e5 m float32 steps are
-8 mm, more than a plausible acceleration per frame).
+A loader brings candidate agents in the source's own coordinates (float64); here the target is put first, the
+nearest neighbours behind it, and everything is moved to a local frame before it becomes float32 (at 1e5 m
+float32 steps are 8 mm, more than a plausible acceleration per frame).
 """
 
 from dataclasses import dataclass
@@ -65,9 +65,9 @@ def assemble(
 ) -> SceneBatch:
     """Examples with the target as agent 0 and its nearest neighbours behind it, `agents` in all.
 
-    A neighbour counts if it is present in a frame that a predictor sees; near means its smallest distance to the
-    target over those frames. The local origin is the target's first position rounded to 10 m: a victim must not be
-    able to read the clean position off the frame. Limits are left at infinity.
+    A neighbour counts if it is present in a frame that a predictor sees; near means its smallest distance to
+    the target over those frames. The local origin is the target's first position rounded to 10 m: a victim
+    must not be able to read the clean position off the frame. Limits are left at infinity.
     """
     order = _nearest(who, window.attacked, agents)
     kept = order.shape[1]
@@ -126,7 +126,8 @@ def regimes(
     dt: float,
     known: tuple[str, ...] | None = None,
 ) -> tuple[str, ...]:
-    """The speed regime of each target: `known` where given, else by mean speed; stationary below 1 m in all."""
+    """The speed regime of each target: `known` where given, else by mean speed; stationary below 1 m in
+    all."""
     first = target[torch.arange(len(target)), present.int().argmax(dim=1)].unsqueeze(1)
     reach = torch.where(present, (target - first).norm(dim=-1), 0.0).amax(dim=1)
     both = present[:, 1:] & present[:, :-1]
@@ -145,8 +146,8 @@ def chord_heading(
 ) -> Float64[Tensor, "*rows frames"]:
     """Heading along the chord between a frame's neighbours, radians counter-clockwise from +x.
 
-    At the ends of a stretch the one-sided chord. NaN where the agent is absent, alone in time, or moves less than
-    `shortest_m`: an unknown direction is never 0.
+    At the ends of a stretch the one-sided chord. NaN where the agent is absent, alone in time, or moves less
+    than `shortest_m`: an unknown direction is never 0.
     """
     ahead = torch.nn.functional.pad(present[..., 1:] & present[..., :-1], (0, 1))
     behind = torch.nn.functional.pad(present[..., 1:] & present[..., :-1], (1, 0))

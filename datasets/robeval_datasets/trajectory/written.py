@@ -1,4 +1,5 @@
-"""Simulated scenes as they are written to files: one non-negative frame, gaps kept, nobody without a frame."""
+"""Simulated scenes as they are written to files: one non-negative frame, gaps kept, nobody without a
+frame."""
 
 from dataclasses import dataclass
 
@@ -49,7 +50,7 @@ def scenes_to_write(
         everything = np.concatenate([driven, *lanes])
         shift, extent = corner - everything.min(axis=0), np.ptp(everything, axis=0)
         height = max(height, extent[1])
-        corner = corner + [extent[0] + _BETWEEN_M, 0]
+        corner = corner + np.array([extent[0] + _BETWEEN_M, 0.0])
         if corner[0] > _ROW_M:
             corner, height = np.array([_MARGIN_M, corner[1] + height + _BETWEEN_M]), 0.0
         made.append(
@@ -70,7 +71,7 @@ def scenes_to_write(
     return made
 
 
-def _near(lanes: Float[Array, "lanes points 2"], driven: Float[Array, "points 2"]) -> list[Array]:
+def _near(lanes: Float[Array, "lanes points 2"], driven: Float[Array, "positions 2"]) -> list[Array]:
     """The stretch of every lane that lies around where anybody was."""
     low, high = driven.min(axis=0) - _MARGIN_M, driven.max(axis=0) + _MARGIN_M
     inside = ((lanes >= low) & (lanes <= high)).all(axis=2)
