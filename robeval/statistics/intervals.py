@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,23 +215,55 @@ def _bounds(ratios: _Ratios, level: float, resamples: int, seed: int) -> tuple[F
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # where BCa is degenerate, percentiles answer below
+        drawn = np.concatenate(
+            [ratios.figures(held) for held in _resampled(ratios.count, resamples, seed)], axis=1
+        )
+        earlier: Any = SimpleNamespace(bootstrap_distribution=drawn)
         result = bootstrap(
             (np.arange(ratios.count),),
             ratios,
-            n_resamples=resamples,
-            batch=max(1, _ELEMENTS_AT_ONCE // ratios.count),
+            n_resamples=0,
+            bootstrap_result=earlier,
             vectorized=True,
             confidence_level=level,
             method="BCa" if ratios.count <= MOST_FOR_BCA else "percentile",
-            random_state=np.random.default_rng(seed),
         )
-        drawn = np.atleast_2d(result.bootstrap_distribution)
         low, high = (np.array(bound, ndmin=1) for bound in result.confidence_interval)
         unknown = np.isnan(low) | np.isnan(high) | np.isnan(drawn).any(axis=1)
         if unknown.any():
             tail = (1 - level) / 2
             low[unknown], high[unknown] = np.nanquantile(drawn[unknown], [tail, 1 - tail], axis=1)
     return low, high
+
+
+def _resampled(count: int, resamples: int, seed: int) -> Iterable[Floats]:
+    """How often each resample holds each of `count` clusters: [some resamples, clusters] at a time.
+
+    Figures are asked for by the thousand with the same few counts, so small ones are kept.
+    """
+    if count * resamples <= _ELEMENTS_AT_ONCE // 8:
+        return _kept(count, resamples, seed)
+    return _drawn(count, resamples, seed)
+
+
+@lru_cache(maxsize=16)
+def _kept(count: int, resamples: int, seed: int) -> tuple[Floats, ...]:
+    return tuple(_drawn(count, resamples, seed))
+
+
+def _drawn(count: int, resamples: int, seed: int) -> Iterator[Floats]:
+    rng = np.random.default_rng(seed)
+    at_once = max(1, _ELEMENTS_AT_ONCE // count)
+    for start in range(0, resamples, at_once):
+        rows = min(at_once, resamples - start)
+        yield _held(rng.integers(count, size=(rows, count)), count)
+
+
+def _held(chosen: npt.NDArray[np.intp], count: int) -> Floats:
+    """How often each row of `chosen` [rows, draws] names each cluster: [rows, clusters]."""
+    rows = len(chosen)
+    slots = chosen + np.arange(rows)[:, None] * count
+    return np.bincount(slots.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
 
 
 class _Ratios:
@@ -243,11 +277,12 @@ class _Ratios:
     def __call__(self, chosen: npt.NDArray[Any], axis: int = -1) -> Floats:
         """`chosen` clusters [..., clusters] → figures [columns, ...]."""
         flat = np.asarray(chosen).reshape(-1, chosen.shape[-1]).astype(np.intp)
-        rows = len(flat)
-        # How often each resample holds each cluster turns all sums into one matrix product.
-        slots = flat + np.arange(rows)[:, None] * self.count
-        weights = np.bincount(slots.ravel(), minlength=rows * self.count).reshape(rows, self.count)
-        weights = weights.astype(np.float64)
+        return self.figures(_held(flat, self.count)).reshape(-1, *chosen.shape[:-1])
+
+    def figures(self, held: Floats) -> Floats:
+        """All columns' figures from how often each resample holds each cluster: [columns, resamples].
+
+        Counts turn every sum into one matrix product.
+        """
         with np.errstate(all="ignore"):
-            figures = (weights @ self.top) / (weights @ self.bottom)
-        return np.ascontiguousarray(figures.T).reshape(-1, *chosen.shape[:-1])
+            return np.ascontiguousarray(((held @ self.top) / (held @ self.bottom)).T)

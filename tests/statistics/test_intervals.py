@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 
 from robeval.statistics.intervals import Column, Interval, interval, intervals
 
@@ -194,6 +195,16 @@ def test_few_clusters_widen_the_interval() -> None:
     """Eight normal examples are still covered about 95 times in 100, where the plain bootstrap covers 88."""
     rng = np.random.default_rng(9)
     assert _coverage(lambda: Column(rng.normal(size=8)), 0.0, _labels(8)) >= 0.92
+
+
+def test_the_bootstrap_is_scipys() -> None:
+    """Many skewed values give what scipy's own BCa bootstrap of the mean gives, up to resampling noise."""
+    values = np.random.default_rng(11).lognormal(size=400)
+    theirs = bootstrap((values,), np.mean, n_resamples=4000, random_state=np.random.default_rng(12))
+    found = interval(values, _labels(400), resamples=4000)
+    width = theirs.confidence_interval.high - theirs.confidence_interval.low
+    assert found.low == pytest.approx(theirs.confidence_interval.low, abs=0.06 * width)
+    assert found.high == pytest.approx(theirs.confidence_interval.high, abs=0.06 * width)
 
 
 def test_thousands_of_clusters_stay_cheap() -> None:
