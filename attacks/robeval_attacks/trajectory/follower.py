@@ -106,6 +106,7 @@ def follow(
     state = torch.stack([0 * way.yaw, 0 * way.yaw, way.yaw, 0 * way.yaw])
     final = torch.zeros_like(state)
     history: list[Tensor] = []
+    whole = True
     while rows:
         near = track.is_near_goal(state)
         stops = driving & (near | (most <= len(history)))
@@ -114,15 +115,15 @@ def follow(
             final = final.index_copy(1, here[stops], state[:, stops])
             driving = driving & ~stops
             keep = driving.nonzero().squeeze(1)
-            if len(keep) == 0:
+            if keep.numel() == 0:
                 break
-            if len(keep) < COMPACT_BELOW * len(here):
+            if keep.numel() < COMPACT_BELOW * here.numel():
                 here, track, state, driving = here[keep], track.select(keep), state[:, keep], driving[keep]
-                progress, most = progress[keep], most[keep]
+                progress, most, whole = progress[keep], most[keep], False
         progress = track.aim(state, progress, monotone)
         rate = _steer(state, track.point(progress), max_curvature, max_curvature_rate)
         before = torch.cat([state, rate.unsqueeze(0)])
-        history.append(before if len(here) == rows else state.new_zeros(5, rows).index_copy(1, here, before))
+        history.append(before if whole else state.new_zeros(5, rows).index_copy(1, here, before))
         state = _advance(before)
     states = torch.stack(history) if history else state.new_zeros(0, 5, rows)
     return Driven(way.start, states, updates, way.start + final[:_YAW].t(), arrived)
@@ -157,16 +158,14 @@ class _Track(NamedTuple):
     def select(self, rows: Int64[Tensor, " kept"]) -> "_Track":
         return _Track(*(value.index_select(-1, rows) for value in self))
 
-    @torch.no_grad()
     def is_near_goal(self, state: Float64[Tensor, "4 rows"]) -> Bool[Tensor, " rows"]:
-        return (self.goal - state[:_YAW]).square_().sum(dim=0) <= GOAL_TOLERANCE_M**2
+        return (self.goal - state[:_YAW]).detach().square_().sum(dim=0) <= GOAL_TOLERANCE_M**2
 
-    @torch.no_grad()
     def aim(
         self, state: Float64[Tensor, "4 rows"], progress: Int64[Tensor, " rows"], monotone: bool
     ) -> Int64[Tensor, " rows"]:
         """Number of the path point to aim at: the last one strictly inside the look-ahead circle."""
-        here = state[:_YAW].unsqueeze(1)
+        here = state[:_YAW].detach().unsqueeze(1)
         half, product = (self.linear * here).sum(dim=1).add_(self.constant).unbind(0)
         product = torch.addcmul(product, self.square, here.square().sum(dim=0))
         # NaN where the circle misses the line: no comparison with it holds.
