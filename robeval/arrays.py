@@ -120,7 +120,7 @@ class Batch:
 
 def per_example(value: Tensor) -> Tensor:
     """`value` flattened to [batch, features]: one row per example whatever its shape was."""
-    return value.reshape(value.shape[0], -1) if value.dim() > 1 else value.reshape(-1, 1)
+    return value.flatten(1) if value.dim() > 1 else value.unsqueeze(1)
 
 
 def is_finite(values: Mapping[str, Tensor], count: int) -> Tensor:

@@ -19,7 +19,10 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_a_saved_experiment_reads_back_equal(tmp_path: Path) -> None:
     """What --save-config writes is the same experiment."""
     experiment = build_experiment(
-        attacks=("search:restarts=4,objective=left", "none"), budgets=(0.5, 1), knowledge=("adaptive", "oblivious"), seeds=2
+        attacks=("search:restarts=4,objective=left", "none"),
+        budgets=(0.5, 1),
+        knowledge=("adaptive", "oblivious"),
+        seeds=2,
     )
     assert read_experiment(written(tmp_path, experiment.to_yaml())) == experiment
 
@@ -42,7 +45,9 @@ def test_an_unknown_key_is_named_with_line_and_nearest_key(tmp_path: Path) -> No
 def test_an_unknown_key_inside_execution_is_named(tmp_path: Path) -> None:
     """Nested keys are checked as well."""
     path = written(tmp_path, "execution:\n  batchsize: 4\n")
-    with pytest.raises(ExperimentError, match=r"line 2: execution\.batchsize: unknown key\. Did you mean 'batch_size'"):
+    with pytest.raises(
+        ExperimentError, match=r"line 2: execution\.batchsize: unknown key\. Did you mean 'batch_size'"
+    ):
         read_experiment(path)
 
 
