@@ -116,10 +116,10 @@ class NGSIM(RecordedDataset):
 def _columns(path: Path) -> Float[Array, "rows 7"]:
     """The columns that are used, from a text file (18 columns) or a CSV file with a header."""
     with path.open(encoding="utf-8-sig") as stream:
-        head = stream.readline()
-    if "vehicle_id" not in head.lower():
+        head = [name.strip().lower() for name in stream.readline().split(",")]
+    if "vehicle_id" not in head:
         return read_numbers(path, columns=(18,), meaning=_MEANING)[:, _TEXT_COLUMNS]
-    if "location" in head.lower().split(","):
+    if "location" in head:
         raise DataError(
             f"{path}: a file with the column Location holds several recordings whose frame numbers overlap; "
             "write one file per location and period"

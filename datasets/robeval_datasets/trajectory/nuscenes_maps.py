@@ -25,7 +25,7 @@ _LAYERS = (
 _HALF_WIDTH_M = 3.0  # lane and shoulder
 
 
-def map_table(lanes: list[Float[Array, "points 2"]], edge_m: Float[Array, " 2"]) -> dict[str, Any]:
+def map_table(lanes: list[Float[Array, "_ 2"]], edge_m: Float[Array, " 2"]) -> dict[str, Any]:
     """Drivable area and lanes along the centre lines, on a canvas of `edge_m`.
 
     A lane's centre line is a chain of straight pieces. Coordinates must not be negative.

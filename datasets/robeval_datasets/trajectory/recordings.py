@@ -224,6 +224,8 @@ def _nearest_lanes(lanes: Array, here: Float64[Tensor, "batch 2"]) -> Float64[Te
 
 def between(rows: Rows, low: float, high: float) -> Rows:
     """The rows between two shares of a recording's time."""
+    if not len(rows.frame):
+        return rows
     since = rows.frame - rows.frame.min()
     length = since.max() + 1
     return rows.select((since >= np.floor(low * length)) & (since < np.floor(high * length)))

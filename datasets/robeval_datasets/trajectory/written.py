@@ -25,7 +25,7 @@ class WrittenScene:
     size: Float[Array, "agents 2"]
     ego: Float[Array, "frames 2"]
     ego_heading: Float[Array, " frames"]
-    lanes: tuple[Float[Array, "points 2"], ...]
+    lanes: tuple[Float[Array, "_ 2"], ...]
     dt: float
 
     @property

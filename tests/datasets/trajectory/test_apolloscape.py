@@ -46,10 +46,9 @@ def test_both_layouts_are_told_apart_by_their_columns(tmp_path: Path) -> None:
 
 
 def test_given_headings_are_kept_and_a_column_of_zeros_is_a_missing_one(tmp_path: Path) -> None:
-    """Zeros everywhere become the direction of motion, here due east as well, but never by default for who stands."""
+    """A column of zeros is replaced by the direction of motion, which someone who stands does not have."""
     assert (load(tmp_path, ten_columns(heading=0.5)).heading[:, 0] == 0.5).all()
-    standing = ten_columns(heading=0.0).replace("1 1 100 ", "1 1 100 ")
-    rows = [line.split() for line in standing.splitlines()]
+    rows = [line.split() for line in ten_columns(heading=0.0).splitlines()]
     still = "\n".join(" ".join([*row[:3], "100", *row[4:]]) for row in rows)
     assert load(tmp_path, still).heading[:, 0].isnan().all()
 
@@ -64,7 +63,7 @@ def test_gaps_in_frame_ids_are_gaps(tmp_path: Path) -> None:
 
 def test_other_objects_are_dropped_and_strange_types_refused(tmp_path: Path) -> None:
     """Type 5 is nobody; type 9 is a mistake that is named."""
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="no rows"):
         load(tmp_path, ten_columns(kind=5))
     with pytest.raises(DataError, match="has type 9, expected 1 to 5"):
         load(tmp_path, ten_columns(kind=9))

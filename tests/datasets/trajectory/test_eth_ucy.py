@@ -62,9 +62,9 @@ def test_mistakes_are_answered(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match="nowhere"):
         EthUcy(root=str(tmp_path / "nowhere")).split("test")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no .txt file"):
+    with pytest.raises(DataError, match=r"no \.txt file"):
         EthUcy(root=str(tmp_path / "empty")).split("test")
-    with pytest.raises(OptionError, match="test='four'.*one, three, two"):
+    with pytest.raises(OptionError, match=r"test='four'.*one, three, two"):
         EthUcy(root=str(folder), test="four").split("test")
     (tmp_path / "single").mkdir()
     write_walk(tmp_path / "single" / "one.txt")
@@ -74,7 +74,7 @@ def test_mistakes_are_answered(folder: Path, tmp_path: Path) -> None:
 
 def test_a_split_without_examples_says_what_an_example_needs(folder: Path) -> None:
     """The message names the span, the type and the way out."""
-    with pytest.raises(DataError, match=r"split 'test'.*vehicles.*20 frames in a row.*allow_types"):
+    with pytest.raises(DataError, match=r"split 'train'.*vehicles.*20 frames in a row.*allow_types"):
         EthUcy(root=str(folder), test="one", allow_types="vehicles").split("test")
 
 
@@ -94,7 +94,7 @@ def test_the_fingerprint_follows_the_files(folder: Path) -> None:
 def test_real_recordings_hold_the_known_number_of_examples(
     eth_ucy_root: Path, name: str, examples: int, ade: float, fde: float
 ) -> None:
-    """The held-out counts of the leave-one-out benchmark, and constant velocity's Euclidean errors in metres."""
+    """Counts of the leave-one-out benchmark, and constant velocity's Euclidean errors in metres."""
     test = EthUcy(root=str(eth_ucy_root), test=name, bounds="si:3,3,3,9,9").split("test")
     assert len(test) == examples
     step = test.target[:, 7] - test.target[:, 6]

@@ -39,7 +39,7 @@ def written_scenes(numbers: list[int], names: list[str], layout: str, dt: float)
 
 
 def test_nuscenes_round_trip_is_exact(tmp_path: Path) -> None:
-    """Schema writer, real devkit, loader: positions to 1e-6 m, gaps where there were gaps, sizes and headings kept."""
+    """Writer, real devkit, loader: positions to 1e-6 m, gaps, sizes and headings as they were."""
     pytest.importorskip("nuscenes", reason="nuscenes-devkit is not installed")
     from robeval_datasets.trajectory.nuscenes import NuScenes
     from robeval_datasets.trajectory.nuscenes_writer import token

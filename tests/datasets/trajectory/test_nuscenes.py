@@ -99,7 +99,7 @@ def test_lanes_come_from_the_map_where_it_is_present(root: Path, challenge: NuSc
 
 
 def test_regrid_follows_a_drifting_clock_and_breaks_at_a_jump() -> None:
-    """Steps of 0.52 s stay one frame each; a missing sample is a hole; 0.7 s is off the grid and breaks the track."""
+    """Steps of 0.52 s stay one frame each, a missing sample is a hole, a step of 0.7 s breaks the track."""
     assert regrid(0.52 * np.arange(30)).tolist() == list(range(30))
     assert regrid(np.array([0.0, 0.5, 1.5, 2.0])).tolist() == [0, 1, 3, 4]
     with pytest.warns(UserWarning, match="off the"):
@@ -140,7 +140,7 @@ def test_splits_are_disjoint_and_versions_without_labels_refused() -> None:
         parts = [scene_names(version, split) for split in ("train", "val", "test")]
         assert [len(part) for part in parts] == counts
         assert len(set().union(*parts)) == sum(counts)
-    with pytest.raises(OptionError, match="v1.0-test"):
+    with pytest.raises(OptionError, match=r"v1\.0-test"):
         scene_names("v1.0-test", "test")
 
 
