@@ -51,7 +51,9 @@ class Batch:
 
     def to(self: BatchT, device: torch.device | str, non_blocking: bool = False) -> BatchT:
         """A copy on another device. Precision is kept."""
-        moved = {name: value.to(device, non_blocking=non_blocking) for name, value in self.tensors().items()}
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=non_blocking) for name, value in self.tensors().items()
+        }
         return replace(self, **moved)
 
     def select(self: BatchT, rows: Tensor | slice | Sequence[int]) -> BatchT:
@@ -64,7 +66,7 @@ class Batch:
         else:
             index = torch.as_tensor(rows, dtype=torch.long)
             numbers = index.tolist()
-        changes = {
+        changes: dict[str, Any] = {
             name: value[index.to(value.device) if isinstance(index, Tensor) else index]
             if isinstance(value, Tensor)
             else tuple(value[i] for i in numbers)
@@ -76,7 +78,7 @@ class Batch:
         """Every example `times` times, the copies of one example adjacent (rows of restarts)."""
         if times == 1:
             return self
-        changes = {
+        changes: dict[str, Any] = {
             name: value.repeat_interleave(times, dim=0)
             if isinstance(value, Tensor)
             else tuple(item for item in value for _ in range(times))

@@ -120,7 +120,8 @@ class Draws:
     def normal(self, *shape: int, std: float = 1.0, dtype: torch.dtype = torch.float32) -> Tensor:
         """Normal with mean 0: [rows, *shape]."""
         unit = (_shift(self.bits(*shape), 11).to(torch.float64) + 0.5) * 2.0**-53
-        return (torch.special.ndtri(unit) * std).to(dtype)
+        standard: Tensor = torch.special.ndtri(unit)
+        return (standard * std).to(dtype)
 
     def integers(self, below: int, *shape: int) -> Tensor:
         """Integers in [0, below): int64 [rows, *shape]."""

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @plugin_files
 @click.pass_context
-def command(context: click.Context, what: str | None, **flags: Any) -> int:
+def command(context: click.Context, /, what: str | None, **flags: Any) -> int:
     """Run attacks against defenses and print the matrix.
 
     Without arguments: the trajectory domain's own data, victim, attacks and defenses.
@@ -97,7 +97,7 @@ def _run(what: str | None, flags: dict[str, Any], words: Sequence[str], *, debug
 
 def _experiment(what: str | None, flags: dict[str, Any]) -> Experiment:
     """The document named or described by the flags; flags win over the file."""
-    from robeval.engine.experiment import Experiment, build_experiment, read_experiment, specs
+    from robeval.engine.experiment import build_experiment, read_experiment, specs
 
     given: dict[str, Any] = {
         name: specs(flags[name]) for name in ("attacks", "defenses", "datasets", "victims") if flags[name]

@@ -207,11 +207,11 @@ class Evaluator:
 
     def _test(self, stage: Stage, examples: Batch, pending: list[int], size: int, keep: Any) -> None:
         """`Trainer.test` over the chunks that are still to do."""
-        loader = DataLoader(
-            pending,  # type: ignore[arg-type]
-            batch_size=None,
-            collate_fn=lambda number: (number, examples.select(slice(number * size, (number + 1) * size))),
-        )
+
+        def chunk(number: int) -> tuple[int, Batch]:
+            return number, examples.select(slice(number * size, (number + 1) * size))
+
+        loader: Any = DataLoader(pending, batch_size=None, collate_fn=chunk)  # type: ignore[arg-type]
         execution = self.experiment.execution
         with quiet_lightning(), cpu_afterwards(stage):
             trainer = pl.Trainer(

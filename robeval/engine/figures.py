@@ -118,8 +118,11 @@ def _grant(cell: Cell, catalog: Catalog, judged: Any) -> tuple[BudgetRecord, str
     attack = catalog.attack(cell.attack)
     budget = attack.threat.budget
     text = str(attack.threat) if attack.threat.goal != "none" else "nothing is perturbed"
-    if attack.surrogate:
-        text = f"transfer: white-box on the surrogate {attack.surrogate}, the victim is never asked; " + text
+    if attack.transfers_from:
+        text = (
+            f"transfer: white-box on the surrogate {attack.transfers_from}, the victim is never asked; "
+            + text
+        )
     return BudgetRecord(name=budget.name, unit=budget.unit, value=cell.budget), text
 
 
@@ -133,7 +136,7 @@ def _facts(cell: Cell, catalog: Catalog, rows: Rows) -> Facts:
         budget=cell.budget,
         budget_unit=threat.budget.unit if threat else "",
         is_attack=threat is not None and threat.goal != "none",
-        transfers=not certificate and bool(catalog.attack(cell.attack).surrogate),
+        transfers=not certificate and bool(catalog.attack(cell.attack).transfers_from),
         n=len(rows),
         headline=headline.name,
         lower_is_better=headline.direction == "lower",

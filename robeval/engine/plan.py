@@ -214,7 +214,7 @@ def _rows(experiment: Experiment, catalog: Catalog) -> Iterator[tuple[PluginSpec
         own = attack.threat.budget.default
         budgets = (own,) if attack.threat.goal == "none" else (experiment.budgets or (own,))
         for budget in budgets:
-            for knowledge in experiment.knowledge if asks and not attack.surrogate else ("adaptive",):
+            for knowledge in experiment.knowledge if asks and not attack.transfers_from else ("adaptive",):
                 yield spec, budget, knowledge
     if any(catalog.defense(spec).certifies for spec in experiment.defenses):
         yield CERTIFICATE, 0.0, "adaptive"
@@ -254,7 +254,7 @@ def warm_start(fit: Fit, catalog: Catalog) -> Fit | None:
 
 def surrogate_fit(cell: Cell, catalog: Catalog) -> Fit | None:
     """The training of the surrogate that a transfer attack names, if it names one."""
-    named = None if cell.attack == CERTIFICATE else catalog.attack(cell.attack).surrogate
+    named = None if cell.attack == CERTIFICATE else catalog.attack(cell.attack).transfers_from
     if not named:
         return None
     try:

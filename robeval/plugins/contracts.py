@@ -36,8 +36,11 @@ class Attack(Generic[B]):
     """
 
     threat: ClassVar[ThreatModel]
-    surrogate: ClassVar[Any] = None
-    """An attack that can transfer declares this as an option: the victim plugin whose gradients it uses instead."""
+
+    @property
+    def transfers_from(self) -> str | None:
+        """The victim plugin whose gradients are used instead: the option `surrogate`, where an attack has one."""
+        return getattr(self, "surrogate", None)
 
     def poison(self, data: Dataset, budget: float, seed: Seed) -> Dataset:
         """The training data after the attacker had its hands on it."""

@@ -44,7 +44,9 @@ class Dataset(pl.LightningDataModule, ABC):
 
     def fingerprint(self) -> str:
         """Changes when the examples would change: source, options and, for files, their content."""
-        options = {key: value for key, value in vars(self).items() if isinstance(value, str | int | float | bool)}
+        options = {
+            key: value for key, value in vars(self).items() if isinstance(value, str | int | float | bool)
+        }
         for runtime in ("batch_size", "train_batch_size", "shuffle_seed", "start", "prepare_data_per_node"):
             options.pop(runtime, None)
         files = {str(path.name): _file_digest(path) for path in self.files()}

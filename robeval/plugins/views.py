@@ -168,12 +168,12 @@ class View(Generic[B]):
             self._broken_slope[places[~finite]] = True
             self._flat[places[moving]] = False
 
-        copy.register_hook(observe)
+        copy.register_hook(observe)  # type: ignore[no-untyped-call]
         return copy
 
 
 def _attached(output: Any, batch: Batch) -> Any:
-    """The output, with a zero gradient where the victim cut the graph: the attack goes on, the gradient check sees it."""
+    """The output, with a zero gradient where the victim cut the graph: the gradient check sees it."""
     live = [value for value in batch.tensors().values() if value.requires_grad]
     if not live or not torch.is_grad_enabled():
         return output

@@ -43,7 +43,10 @@ class Finding:
 class Check(Protocol):
     """One reason to doubt a figure."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """How evidence is found."""
+        ...
 
     def __call__(self, facts: Facts) -> Finding | None:
         """The finding, or None when there is nothing to say."""

@@ -72,7 +72,7 @@ class SceneBatch(Batch):
     """Seconds between frames."""
     origin: Float64[Tensor, "batch 2"]
     limits: Float32[Tensor, "batch 5"]
-    """Kinematic bounds in per-frame units: speed, longitudinal and lateral acceleration, longitudinal and lateral jerk."""
+    """Kinematic bounds in per-frame units: speed, then acceleration and jerk, longitudinal before lateral."""
     ego: Float[Tensor, "batch frames 2"]
     """The victim vehicle's own track; NaN where the scene has no ego."""
     lanes: Float[Tensor, "batch lanes points 2"]

@@ -27,7 +27,8 @@ class Predictor(nn.Module):
         """Paths [batch, windows, modes, horizon, 2], probability [batch, windows, modes]."""
         answer = self.predict(batch.observation())
         shape = (len(batch), batch.windows)
-        return Prediction(answer.paths.unflatten(0, shape), answer.probability.unflatten(0, shape))
+        paths, probability = answer
+        return Prediction(paths.reshape(*shape, *paths.shape[1:]), probability.reshape(*shape, -1))
 
 
 class TrajectoryVictim(Predictor, Victim):
