@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from robeval.domains.trajectory.batch import Observation, SceneBatch
 from robeval.domains.trajectory.detector import Detector, DetectorKind
+from robeval.errors import OptionError
 from robeval.plugins.contracts import Defense
 from robeval.plugins.data import Dataset
 from robeval.seeding import Seed
@@ -46,6 +47,12 @@ class DetectSmooth(Defense):
     ] = False
     kernel: Annotated[Kernel, Field(description="the filter, as in smoothing")] = "mean3"
     smooth_last: Annotated[LastPoint, Field(description="what becomes of the last position")] = "keep"
+
+    def __post_init__(self) -> None:
+        if self.detector == "svm" and self.two_sided:
+            raise OptionError(
+                "detector=svm has one side only; leave two_sided out or choose variance or cusum"
+            )
 
     def harden(self, victim: nn.Module, data: Dataset, seed: Seed) -> nn.Module:
         """The victim behind the calibrated switch."""

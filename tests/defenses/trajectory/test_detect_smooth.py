@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from robeval.domains.trajectory.detector import Detector
+from robeval.errors import OptionError
 from robeval.seeding import Seed
 from robeval_defenses.trajectory.detect_smooth import DetectSmooth, SwitchedSmoothing
 from robeval_defenses.trajectory.smoothing import Smoothed
@@ -104,3 +105,9 @@ def test_two_sides_catch_the_too_smooth(scenes, steady, data) -> None:
     two = DetectSmooth(false_alarms=0.2, two_sided=True).harden(steady, data, Seed(0))
     assert not one.alarms(batch.observation()).any()
     assert two.alarms(batch.observation()).all()
+
+
+def test_an_svm_has_one_side() -> None:
+    """The combination is refused when the options are given, with the way out."""
+    with pytest.raises(OptionError, match="two_sided"):
+        DetectSmooth(detector="svm", two_sided=True)

@@ -31,9 +31,9 @@ def test_mean3_of_a_known_track() -> None:
 
 def test_mean3_leaves_frames_beside_a_gap() -> None:
     """Only frames with two present neighbours move; absent positions are neither read nor written."""
-    past = line(0, 3, 3, 9, 1000, 7)
-    expected = line(0, 2, 5, 9, 1000, 7)
-    assert torch.allclose(mean3(past, seen(1, 1, 1, 1, 0, 1)), expected)
+    past = line(0, 3, 3, 9, 1000, 7, 20)
+    expected = line(0, 2, 5, 9, 1000, 7, 20)
+    assert torch.allclose(mean3(past, seen(1, 1, 1, 1, 0, 1, 1)), expected)
 
 
 def test_short_tracks_stay() -> None:
