@@ -41,7 +41,7 @@ class AdversarialTraining(Defense):
     ] = 0.3
     deviation_m: Annotated[float, Field(gt=0, description="largest displacement of a frame, metres")] = 1.0
     tie: Annotated[float, Field(ge=0, description="weight of the distance between both encodings")] = 0.1
-    steps: Annotated[int, Field(ge=1, description="training steps after the warm start")] = 400
+    steps: Annotated[int, Field(ge=1, description="training steps after the warm start")] = 200
     augment: Annotated[bool, Field(description="replace half of the tracks by simulated manoeuvres")] = False
 
     def robustify(self, victim: Victim, data: Dataset, seed: Seed) -> pl.LightningModule:
