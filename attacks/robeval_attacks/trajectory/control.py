@@ -99,7 +99,7 @@ class Control(Attack[SceneBatch]):
     ] = 0.01
     decay: Annotated[float, Field(gt=0, le=1, description="factor on the step after every iteration")] = 0.99
     price: Annotated[float, Field(gt=0, description="price of breaking a bound by its own size")] = 3.0
-    surrogate: Annotated[  # type: ignore[misc]
+    surrogate: Annotated[
         str | None, Field(description="victim plugin whose gradients are used instead (transfer)")
     ] = None
 
@@ -114,7 +114,7 @@ class Control(Attack[SceneBatch]):
         rows = self.restarts * len(hunt.objectives)
         problem = hunt.pursuit(Steering, drive=driven.repeat(rows), price=self.price)
         first = torch.arange(self.restarts, device=batch.device).repeat_interleave(len(hunt.objectives)) == 0
-        drawn = hunt.draws(draw).uniform(batch.attacked - 1, 2, low=-1, high=1, dtype=batch.track.dtype)
+        drawn = hunt.draws(draw).uniform(batch.attacked - 1, 2, low=-1.0, high=1.0, dtype=batch.track.dtype)
         start = drawn * problem.drive.cap * ~first.repeat(len(batch)).view(-1, 1, 1)
         start = problem.move(torch.zeros_like(start), start)
         size = start.new_tensor([self.step * self.acceleration_m_s2 / self.curvature_1_m, self.step])

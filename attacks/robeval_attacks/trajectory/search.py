@@ -67,7 +67,7 @@ class Search(Attack[SceneBatch]):
         Literal["scan", "bisect"],
         Field(description="scan: the largest feasible scale; bisect: a feasible one"),
     ] = "scan"
-    surrogate: Annotated[  # type: ignore[misc]
+    surrogate: Annotated[
         str | None, Field(description="victim plugin whose gradients are used instead (transfer)")
     ] = None
 

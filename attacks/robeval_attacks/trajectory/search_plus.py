@@ -63,7 +63,7 @@ class SearchPlus(Attack[SceneBatch]):
     iterations: Annotated[int, Field(ge=1, description="Adam steps of a restart")] = 50
     step_m: Annotated[float, Field(gt=0, description="Adam's step, metres")] = 0.05
     price: Annotated[float, Field(gt=0, description="price of breaking a bound by its own size")] = 3.0
-    surrogate: Annotated[  # type: ignore[misc]
+    surrogate: Annotated[
         str | None, Field(description="victim plugin whose gradients are used instead (transfer)")
     ] = None
 

@@ -11,7 +11,7 @@ from robeval_attacks.trajectory.control import Control
 from robeval_attacks.trajectory.driving import drive
 from robeval_attacks.trajectory.noise import Noise
 
-QUICK = Control(iterations=30)
+QUICK = Control(iterations=15)
 
 
 def test_unchanged_controls_drive_the_clean_track(roads_of: Any) -> None:
@@ -65,8 +65,8 @@ def test_bounds_are_kept(
 
 def test_it_beats_noise(run_attack: Any, roads_of: Any, learned_victim: Predictor) -> None:
     """Driving badly on purpose raises the error of nearly every target, by more than noise."""
-    scenes = roads_of(40)
-    done = run_attack(Control(), learned_victim, scenes)
+    scenes = roads_of(24)
+    done = run_attack(Control(iterations=40), learned_victim, scenes)
     assert (done.after[:, 0] > done.before[:, 0]).float().mean() >= 0.9
     assert done.ade_after.mean() > run_attack(Noise(), learned_victim, scenes).ade_after.mean()
 
@@ -77,7 +77,9 @@ def test_more_restarts_or_iterations_are_never_worse(
     """A longer or wider search keeps what the shorter one found; the first start is the clean drive."""
     scenes = roads_of(12)
     base, wider, longer = (
-        run_attack(Control("ade", restarts, iterations), learned_victim, scenes).after[:, 0]
+        run_attack(
+            Control(objective="ade", restarts=restarts, iterations=iterations), learned_victim, scenes
+        ).after[:, 0]
         for restarts, iterations in ((1, 10), (3, 10), (1, 30))
     )
     assert (base >= run_attack(QUICK, learned_victim, scenes).before[:, 0] - 1e-9).all()
@@ -89,9 +91,9 @@ def test_more_restarts_or_iterations_are_never_worse(
 
 def test_a_batch_equals_one_by_one(run_attack: Any, roads_of: Any, learned_victim: Predictor) -> None:
     """Searching scenes together or alone gives the same displacements."""
-    scenes = roads_of(5)
+    scenes = roads_of(3)
     together = run_attack(QUICK, learned_victim, scenes)
-    for row in range(5):
+    for row in range(3):
         alone = run_attack(QUICK, learned_victim, scenes.select([row]))
         assert (alone.offset - together.offset[row]).abs().max() <= 1e-5
 
@@ -103,10 +105,11 @@ def test_a_standing_target_without_heading_is_not_driven(
     scenes = roads_of(3)
     track, heading = scenes.track.clone(), scenes.heading.clone()
     track[1:, 0], heading[1, 0], heading[2, 0] = 5.0, torch.nan, 0.0
-    done = run_attack(QUICK, straight_victim, scenes.replace(track=track, heading=heading))
+    forward = Control(objective="front", iterations=15)
+    done = run_attack(forward, straight_victim, scenes.replace(track=track, heading=heading))
     assert done.view.notes["stationary"].tolist() == [False, True, False]
     assert (done.offset[1] == 0).all()
-    assert (done.offset[2, :, 0] != 0).any()
+    assert (done.offset[2, :, 0] > 0).any()
     assert (done.offset[2, :, 1].abs() < 1e-9).all()
 
 
@@ -115,6 +118,6 @@ def test_all_keeps_the_objective_with_the_largest_ade(
 ) -> None:
     """With all objectives no scene ends with a smaller ADE than with ade alone."""
     scenes = roads_of(6)
-    every = run_attack(Control("all", 1, 10), learned_victim, scenes)
-    alone = run_attack(Control("ade", 1, 10), learned_victim, scenes)
+    every = run_attack(Control(objective="all", restarts=1, iterations=10), learned_victim, scenes)
+    alone = run_attack(Control(objective="ade", restarts=1, iterations=10), learned_victim, scenes)
     assert (every.ade_after >= alone.ade_after - 1e-6).all()

@@ -16,7 +16,7 @@ def test_the_known_worst_case_is_nearly_reached(
     run_attack: Any, straight_victim: Predictor, straight_roads: Any
 ) -> None:
     """Constant velocity errs by at most 25 m after 12 steps; a hundred moves find nine tenths of it."""
-    final = run_attack(ParticleSwarm("fde"), straight_victim, straight_roads).after[:, 1].sqrt()
+    final = run_attack(ParticleSwarm(objective="fde"), straight_victim, straight_roads).after[:, 1].sqrt()
     assert (final >= 0.9 * 25).all()
     assert (final <= 25 * (1 + 1e-3)).all()
 
@@ -51,7 +51,11 @@ def test_more_restarts_or_moves_are_never_worse(
     """A longer or wider search keeps what the shorter one found."""
     scenes = roads_of(16)
     base, wider, longer = (
-        run_attack(ParticleSwarm("ade", restarts, 6, moves), learned_victim, scenes).after[:, 0]
+        run_attack(
+            ParticleSwarm(objective="ade", restarts=restarts, particles=6, iterations=moves),
+            learned_victim,
+            scenes,
+        ).after[:, 0]
         for restarts, moves in ((1, 10), (3, 10), (1, 40))
     )
     assert (wider >= base - 1e-9).all()
@@ -62,9 +66,9 @@ def test_more_restarts_or_moves_are_never_worse(
 
 def test_a_batch_equals_one_by_one(run_attack: Any, roads_of: Any, learned_victim: Predictor) -> None:
     """A scene's swarm flies alone as among others."""
-    scenes = roads_of(5)
+    scenes = roads_of(3)
     together = run_attack(QUICK, learned_victim, scenes)
-    for row in range(5):
+    for row in range(3):
         alone = run_attack(QUICK, learned_victim, scenes.select([row]))
         assert (alone.offset - together.offset[row]).abs().max() <= 1e-5
 
@@ -72,8 +76,12 @@ def test_a_batch_equals_one_by_one(run_attack: Any, roads_of: Any, learned_victi
 def test_all_runs_six_swarms(run_attack: Any, roads_of: Any, learned_victim: Predictor) -> None:
     """All objectives cost six swarms and one more question each, and end no lower than ade alone."""
     scenes = roads_of(4)
-    every = run_attack(ParticleSwarm("all", 1, 6, 10), learned_victim, scenes)
-    alone = run_attack(ParticleSwarm("ade", 1, 6, 10), learned_victim, scenes)
+    every = run_attack(
+        ParticleSwarm(objective="all", restarts=1, particles=6, iterations=10), learned_victim, scenes
+    )
+    alone = run_attack(
+        ParticleSwarm(objective="ade", restarts=1, particles=6, iterations=10), learned_victim, scenes
+    )
     assert every.view.queries.tolist() == [6 * 60 + 6] * 4
     assert (every.ade_after >= alone.ade_after - 1e-6).all()
 
