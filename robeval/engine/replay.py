@@ -32,6 +32,11 @@ def trial(folder: Path, cell_id: str, example_ids: Sequence[str]) -> tuple[Domai
     if cell is None:
         raise StoreError(f"{folder} has no cell '{cell_id}'")
     evaluator = _evaluator(plan, folder)
+    if evaluator.folder.finished(cell_id, evaluator.key(cell)) is None:
+        raise StoreError(
+            f"cell '{cell_id}' ({cell}) was made by other code, data or weights than are here now, "
+            "so what it shows cannot be drawn again. Run the experiment again first."
+        )
     examples = evaluator.examples(cell)
     place = {name: number for number, name in enumerate(examples.ids)}
     missing = [name for name in example_ids if name not in place]

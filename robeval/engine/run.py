@@ -20,7 +20,7 @@ from robeval.engine.figures import blank_record
 from robeval.engine.plan import Cell, Plan
 from robeval.engine.progress import Watcher
 from robeval.errors import RobevalError, UsageError
-from robeval.results.records import CellRecord, RunRecord
+from robeval.results.records import CellRecord, MetricRecord, RunRecord
 from robeval.results.store import RunFolder
 
 
@@ -72,6 +72,10 @@ def run(
                 experiment=plan.experiment.model_dump(mode="json"),
                 environment=environment(),
                 cells=[cell.id for cell in plan.cells],
+                metrics=[
+                    MetricRecord.model_validate(metric, from_attributes=True)
+                    for metric in plan.catalog.domain.metrics
+                ],
                 started=started.isoformat(timespec="seconds"),
                 finished=datetime.now(UTC).isoformat(timespec="seconds") if complete else None,
                 seconds=round(outcome.seconds, 3),
