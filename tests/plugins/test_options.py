@@ -1,6 +1,7 @@
 """Options: read from annotations, checked for people, turned into an identity."""
 
 import dataclasses
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,6 +184,12 @@ def test_identity_holds_every_effective_option() -> None:
         "tags": ["a", "b", "c"],
         "labels": ["x"],
     }
+
+
+def test_a_default_and_the_same_value_given_have_one_text() -> None:
+    """The default 1 of a float is written 1.0, as a given 1 is: cache keys are made from the text."""
+    said = {"share": 1, "weights": [1, 2]}
+    assert json.dumps(identity(Climb, {})) == json.dumps(identity(Climb, said))
 
 
 def test_identity_takes_an_instance_for_its_class() -> None:
