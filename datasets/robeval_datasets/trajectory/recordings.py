@@ -189,13 +189,13 @@ def gather(
     who: Int64[Tensor, " batch"],
 ) -> SceneBatch:
     """The examples of `scene` that begin in frames `start` with targets `who`."""
-    frame = start.unsqueeze(1) + torch.arange(window.frames)
-    alive = torch.from_numpy(scene.present[:, int(frame.min()) : int(frame.max()) + 1].any(axis=1)).nonzero()[
-        :, 0
-    ]
+    first, last = int(start.min()), int(start.max()) + window.frames
+    alive = torch.from_numpy(scene.present[:, first:last].any(axis=1)).nonzero().squeeze(1)
 
     def sliced(value: Array) -> Tensor:
-        return torch.from_numpy(value)[alive.view(-1, 1, 1), frame].transpose(0, 1).contiguous()
+        spans = torch.from_numpy(value)[alive, first:last].unfold(1, window.frames, 1).transpose(0, 1)
+        chosen = spans[start - first]
+        return chosen.transpose(2, 3) if chosen.dim() == 4 else chosen
 
     count = len(start)
     candidates = Candidates(
@@ -204,13 +204,13 @@ def gather(
         kind=torch.from_numpy(scene.kind)[alive].to(torch.int8).expand(count, -1),
         heading=sliced(scene.heading),
         size=torch.from_numpy(scene.size)[alive].expand(count, -1, -1),
-        target=torch.searchsorted(alive, who),
-        ego=torch.from_numpy(scene.ego)[frame],
+        target=torch.searchsorted(alive, who.contiguous()),
+        ego=torch.from_numpy(scene.ego)[start.unsqueeze(1) + torch.arange(window.frames)],
         lanes=_nearest_lanes(scene.lanes, torch.from_numpy(scene.position)[who, start + window.history - 1]),
     )
     ids = tuple(
-        f"{scene.name}/{scene.agents[k]}@{first}"
-        for first, k in zip(start.tolist(), who.tolist(), strict=True)
+        f"{scene.name}/{scene.agents[k]}@{frame}"
+        for frame, k in zip(start.tolist(), who.tolist(), strict=True)
     )
     return assemble(candidates, window, agents, ids, (scene.name,) * count)
 

@@ -21,6 +21,7 @@ _LAYOUT_SHARE = (0.35, 0.3, 0.35)
 COMFORT_LATERAL_M_S2 = 2.5
 _BOX_M = 16.0  # half the side of an intersection's inner square
 _BEND_RUN_M, _TURN_RUN_M = 20.0, 6.0
+_POINT_M = 2.0
 _EXIT_M = 0.5 * LANE_WIDTH_M
 
 
@@ -56,9 +57,11 @@ class Roads:
         return Roads(self.layout, self.count, self.same_way, start=start, **pick)
 
     def bend(self, s: Array) -> Array:
-        """Curvature of the reference line at arc length `s` [scenes, lanes], 1/m."""
-        rise = np.clip((s - self.enter) / self.run, 0, 1) - np.clip((s - self.leave) / self.run, 0, 1)
-        return np.asarray(self.curvature * rise)
+        """Curvature of the reference line at arc length `s` [scenes, lanes, ...], 1/m."""
+        extra = (...,) + (None,) * (s.ndim - 2)
+        run = self.run[extra]
+        rise = np.clip((s - self.enter[extra]) / run, 0, 1) - np.clip((s - self.leave[extra]) / run, 0, 1)
+        return np.asarray(self.curvature[extra] * rise)
 
     def turned(self, s: Array) -> Array:
         """Heading of the reference line relative to its start, at `s` [scenes, lanes, ...]."""
@@ -199,15 +202,15 @@ def _turn_reach(radius: Array, run: Array, points: int = 64) -> Array:
 
 
 class Lines:
-    """The reference lines as points, one per metre; positions anywhere follow from them."""
+    """The reference lines as points, one every two metres; positions anywhere follow from them."""
 
     def __init__(self, roads: Roads, longest_m: float) -> None:
         self.roads = roads
-        grid = np.arange(int(np.ceil(longest_m)) + 2, dtype=np.float64)
+        middles = (np.arange(int(longest_m / _POINT_M) + 2) + 0.5) * _POINT_M
         middle = roads.start[..., 2:3] + roads.turned(
-            np.broadcast_to(grid[:-1] + 0.5, (*roads.run.shape, len(grid) - 1))
+            np.broadcast_to(middles, (*roads.run.shape, len(middles)))
         )
-        steps = np.stack([np.cos(middle), np.sin(middle)], axis=-1)
+        steps = _POINT_M * np.stack([np.cos(middle), np.sin(middle)], axis=-1)
         self.points = np.concatenate(
             [roads.start[..., None, :2], roads.start[..., None, :2] + steps.cumsum(2)], 2
         )
@@ -225,23 +228,24 @@ class Lines:
         `slope` is the change of `d` per metre of arc length.
         """
         of = self.roads.lane(lane)
-        base = np.floor(s)
+        number = np.floor(s / _POINT_M)
+        base = number * _POINT_M
         scene = np.arange(len(lane))[:, None, None]
-        point = self.points[scene, lane[:, :, None], base.astype(np.int64)]
+        point = self.points[scene, lane[:, :, None], number.astype(np.int64)]
         middle = of.start[..., 2:3] + of.turned(0.5 * (base + s))
         heading = of.start[..., 2:3] + of.turned(s)
         point = point + (s - base)[..., None] * np.stack([np.cos(middle), np.sin(middle)], axis=-1)
         left = np.stack([-np.sin(heading), np.cos(heading)], axis=-1)
-        bend = (of.turned(s + 0.05) - of.turned(s - 0.05)) / 0.1
-        return point + d[..., None] * left, heading + np.arctan2(slope, 1 - bend * d)
+        return point + d[..., None] * left, heading + np.arctan2(slope, 1 - of.bend(s) * d)
 
-    def centres(self, reach_m: Float[Array, " scenes"], spacing_m: int = 5) -> Array:
+    def centres(self, reach_m: Float[Array, " scenes"], every: int = 3) -> Array:
         """Lane centre lines [scenes, lanes, points, 2]; NaN behind `reach_m` and in unused lanes."""
-        s = np.arange(0, self.points.shape[2], spacing_m)
+        number = np.arange(0, self.points.shape[2], every)
+        s = number * _POINT_M
         shape = (*self.points.shape[:2], len(s))
-        heading = self.roads.start[..., 2:3] + self.roads.turned(np.broadcast_to(s.astype(np.float64), shape))
+        heading = self.roads.start[..., 2:3] + self.roads.turned(np.broadcast_to(s, shape))
         left = np.stack([-np.sin(heading), np.cos(heading)], axis=-1)
-        lines = self.points[:, :, s] + self.roads.offset[..., None, None] * left
+        lines = self.points[:, :, number] + self.roads.offset[..., None, None] * left
         used = np.arange(LANES) < self.roads.count[:, None]
         drawn = used[..., None] & (s <= reach_m[:, None, None])
         return np.where(drawn[..., None], lines, np.nan)
