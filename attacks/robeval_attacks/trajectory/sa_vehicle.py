@@ -143,7 +143,6 @@ class Adaptive:
         )
         moved = _read(driven, clean[:, -1], arc[:, :-1] / length.unsqueeze(1).clamp_min(1e-9)) - clean[:, :-1]
         moved = torch.where(driven.arrived.view(-1, 1, 1), moved, torch.zeros_like(moved))
-        moved = torch.cat([torch.zeros_like(moved[:, :1]), moved[:, 1:]], dim=1)
         longest = moved.detach().norm(dim=-1).amax(dim=-1).clamp_min(1e-12)
         blend = (self.budget_m * (1 - MARGIN) / longest).clamp(max=1)
         return Rebuilt(blend.view(-1, 1, 1) * moved, driven.arrived)

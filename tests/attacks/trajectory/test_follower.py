@@ -194,14 +194,20 @@ def test_repeated_waypoints_do_no_harm() -> None:
 
 
 def test_progress_never_turns_back_when_monotone() -> None:
-    """On a hairpin whose legs are closer than the look-ahead a monotone vehicle aims at ever later points."""
-    x = torch.tensor([0.0, 4.0, 8.0, 8.0, 4.0, 0.0], dtype=torch.float64)
-    y = torch.tensor([0.0, 0.0, 0.0, 3.0, 3.0, 3.0], dtype=torch.float64)
-    points = torch.stack([x, y], dim=-1).unsqueeze(0)
+    """Past a hairpin whose goal came within reach early, a monotone vehicle keeps aiming at the goal.
+
+    One that may turn back aims at the near leg again once the goal is out of reach, and drives elsewhere.
+    """
+    corners = [[0.0, 0.0], [4.0, 0.0], [10.0, 0.0], [10.0, 4.0], [4.0, 1.9]]
+    points = torch.tensor([corners], dtype=torch.float64)
     way = Waypoints(points, points[:, 0], torch.zeros(1).double(), torch.tensor([2.0]).double())
-    driven = follow(way, monotone=True)
-    assert driven.arrived.all()
-    assert path_of(driven, 0)[:, 0].max() > 7.0
+    ends = []
+    for monotone in (True, False):
+        driven = follow(way, monotone=monotone, max_curvature=0.2)
+        expected, _ = plain(points[0].numpy(), points[0, 0].numpy(), 0.0, 2.0, 0.2, monotone)
+        np.testing.assert_allclose(path_of(driven, 0).numpy(), expected, atol=1e-9, rtol=0)
+        ends.append(driven.end)
+    assert (ends[0] - ends[1]).norm() > 1.0
 
 
 def test_the_exact_gradient_matches_differences() -> None:

@@ -13,6 +13,7 @@ from robeval.domains.trajectory.objectives import OBJECTIVES, objective_values, 
 from robeval.domains.trajectory.victims.base import Predictor, displacement
 from robeval.plugins.views import View, under_attack
 from robeval.seeding import Seed
+from robeval_attacks.trajectory.pursuit import Hunt
 from robeval_attacks.trajectory.sa_attack import SAAttack
 
 DT, HISTORY, HORIZON = 0.5, 4, 12
@@ -300,3 +301,24 @@ def test_no_budget_is_no_attack() -> None:
     """With a budget of 0 m the scenes come back."""
     scenes = scenes_of(bends([9.0]))
     assert attacked(SAAttack(**FAST), scenes, budget=0.0)[0].identical(scenes)
+
+
+def test_a_look_by_hand() -> None:
+    """The published slope is the summed windows' at the driven history, times the scale, for its own row."""
+    scenes = scenes_of(bends([5.0, 7.0], 18, torch.float64), windows=3)
+    attack, victim = SAAttack(mode="repo", restarts=1), Recurrent()
+    variable = Seed(3).draws(scenes.ids).uniform(6, 2, low=-2.0, high=2.0, dtype=torch.float64)
+    with under_attack(victim):
+        view: View[SceneBatch] = View(victim, Trajectory(), attack.threat, scenes.ids)
+        problem = attack._problem(Hunt.of(view, scenes, 1.0, "ade", 1))
+        looked = problem.select(torch.tensor([1])).look(variable[1:])
+        offset = looked.point.clone().requires_grad_()
+        moved = scenes.select([1]).moved(offset)
+        error = victim(moved).most_likely() - scenes.select([1]).future()
+        summed = error.square().sum(dim=-1).mean(dim=-1).sum()
+        (slope,) = torch.autograd.grad(summed, offset)
+    scale = problem.vehicle.scale(variable)[1]
+    assert 0 < scale < 1
+    torch.testing.assert_close(looked.value, summed.detach().view(1) / 3)
+    torch.testing.assert_close(looked.slope, slope * scale)
+    assert problem.arrived.tolist() == [False, True]
