@@ -133,7 +133,7 @@ class SAAttack(Attack[SceneBatch]):
     max_curvature_rate: Annotated[
         float | None, Field(gt=0, description="how fast it steers in adaptive mode, 1/m² (0.3 is brisk)")
     ] = None
-    surrogate: Annotated[  # type: ignore[misc]
+    surrogate: Annotated[
         str | None, Field(description="victim plugin whose gradients are used instead (transfer)")
     ] = None
 
