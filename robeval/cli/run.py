@@ -86,8 +86,10 @@ def _run(what: str | None, flags: dict[str, Any], words: Sequence[str], *, debug
     _tell_broken(registry.broken)
 
     from robeval.engine.plan import make_plan
+    from robeval.engine.precision import check_execution
 
     plan = make_plan(experiment, registry)
+    check_execution(plan.experiment.execution)
     if flags["save_config"]:
         _save(plan.experiment, flags["save_config"])
     if flags["dry_run"]:

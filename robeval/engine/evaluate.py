@@ -19,6 +19,7 @@ from robeval.engine.experiment import Experiment
 from robeval.engine.figures import blank_record, finished_record
 from robeval.engine.modules import EvaluationModule, Stage
 from robeval.engine.plan import CERTIFICATE, NONE, Catalog, Cell, Fit, acts, surrogate_fit, victim_fit
+from robeval.engine.precision import trainer_arguments
 from robeval.engine.progress import Watcher
 from robeval.engine.sources import module_digest, source_digest
 from robeval.engine.train import Trainings, data_digest, private_randomness, quiet_lightning
@@ -212,30 +213,20 @@ class Evaluator:
             return number, examples.select(slice(number * size, (number + 1) * size))
 
         loader: Any = DataLoader(pending, batch_size=None, collate_fn=chunk)  # type: ignore[arg-type]
-        execution = self.experiment.execution
         with quiet_lightning(), cpu_afterwards(stage):
-            trainer = pl.Trainer(
-                accelerator=execution.accelerator,
-                devices=execution.devices,
-                precision=execution.precision,  # type: ignore[arg-type]
-                inference_mode=False,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            )
+            trainer = pl.Trainer(inference_mode=False, **trainer_arguments(self.experiment.execution))
             module = EvaluationModule(stage, keep, self.watcher.passes)
             trainer.test(module, dataloaders=loader, verbose=False)
 
 
 @contextmanager
 def cpu_afterwards(stage: Stage) -> Iterator[None]:
-    """Victims that are shared between cells return to the CPU."""
+    """Victims that are shared between cells return to the CPU and to single precision."""
     try:
         yield
     finally:
-        stage.judged.cpu()
-        stage.attacked.cpu()
+        stage.judged.cpu().float()
+        stage.attacked.cpu().float()
 
 
 def chosen_examples(dataset: Dataset, most: int | None) -> Batch:

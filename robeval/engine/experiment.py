@@ -30,7 +30,7 @@ class Execution(BaseModel):
     executor: Literal["local"] = "local"
     batch_size: int = Field(default=128, ge=1, description="examples attacked together")
     accelerator: str = Field(default="auto", description="Lightning's accelerator")
-    devices: int | str = Field(default="auto", description="Lightning's devices")
+    devices: int | str = Field(default=1, description="Lightning's devices")
     precision: str = Field(default="32-true", description="Lightning's precision")
 
 

@@ -256,7 +256,7 @@ def _changed(clean: Batch, adversarial: Batch) -> dict[str, np.ndarray]:
     """The adversarial tensors that differ from the clean ones; the rest can be read from the dataset."""
     mine = clean.tensors()
     return {
-        name: value.detach().cpu().numpy()
+        name: (value.float() if value.dtype == torch.bfloat16 else value).cpu().numpy()
         for name, value in adversarial.tensors().items()
         if not torch.equal(value.nan_to_num(), mine[name].nan_to_num())
     }

@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 
 from robeval.engine.cache import Cache, content_key
 from robeval.engine.plan import NONE, Catalog, Fit, acts, warm_start
+from robeval.engine.precision import trainer_arguments
 from robeval.engine.sources import module_digest, source_digest
 from robeval.engine.weights import load_weights
 from robeval.errors import MissingFile, RobevalError
@@ -156,26 +157,19 @@ class Trainings:
             with quiet_lightning():
                 trainer = self._trainer(steps)
                 trainer.fit(module, train_dataloaders=data.train_dataloader())
-        victim.cpu()
+        victim.cpu().float()  # as a victim from the cache would be
         broken = [name for name, value in _tensors(victim).items() if not value.isfinite().all()]
         if broken:
             raise RobevalError(f"training diverged ({fit}): NaN or infinity in {', '.join(broken[:3])}")
         self.seconds[str(fit)] = time.perf_counter() - started
 
     def _trainer(self, steps: int) -> pl.Trainer:
-        execution = self.execution
         return pl.Trainer(
             max_steps=steps,
             max_epochs=-1,
-            accelerator=execution.accelerator,
-            devices=1,
-            precision=execution.precision,  # type: ignore[arg-type]
             callbacks=[_Steps(self.watcher, steps)],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
             gradient_clip_val=1.0,
+            **trainer_arguments(self.execution),
         )
 
 

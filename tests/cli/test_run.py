@@ -56,7 +56,9 @@ def test_dry_run_runs_nothing(robeval: Robeval, home: Path) -> None:
 
 def test_a_saved_config_repeats_the_run(robeval: Robeval, home: Path) -> None:
     """--save-config writes what `robeval run FILE` needs to give the same cells."""
-    robeval(*LINEAR, "-a", "worst", "--budget", "0.1,0.2", "--save-config", "again.yaml", "--json", "one.json")
+    robeval(
+        *LINEAR, "-a", "worst", "--budget", "0.1,0.2", "--save-config", "again.yaml", "--json", "one.json"
+    )
     code, _, _ = robeval("run", "again.yaml", "--json", "two.json")
     one, two = (json.loads((home / name).read_text()) for name in ("one.json", "two.json"))
     assert code == 0
@@ -96,7 +98,9 @@ def test_a_failing_cell_gives_exit_3_and_one_line(robeval: Robeval) -> None:
         ((*LINEAR, "-d", "trajectory/smoothing"), "belongs to domain 'trajectory'"),
     ],
 )
-def test_a_mistake_gets_one_clear_message(robeval: Robeval, home: Path, words: tuple[str, ...], said: str) -> None:
+def test_a_mistake_gets_one_clear_message(
+    robeval: Robeval, home: Path, words: tuple[str, ...], said: str
+) -> None:
     """Exit code 2, what is wrong and what would be right, no traceback, nothing half-written."""
     (home / "notes.txt").write_text("mine")
     code, out, err = robeval(*words)
@@ -112,3 +116,23 @@ def test_strict_turns_suspicion_into_exit_4(robeval: Robeval) -> None:
     words = (*LINEAR, "-a", "worst", "--budget", "0")
     assert robeval(*words)[0] == 0
     assert robeval(*words, "--strict")[0] == 4
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_precision_passes_through(robeval: Robeval, home: Path, precision: str) -> None:
+    """Lightning's precisions reach training and evaluation, with figures near single precision's."""
+    words = (*LINEAR, "--victim", "fitted-line", "-a", "worst", "--precision", precision, "--json", "one.json")
+    assert robeval(*words)[0] == 0
+    (cell,) = json.loads((home / "one.json").read_text())["cells"]
+    assert cell["metrics"]["margin"]["value"] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--precision", "7-true"), ("--accelerator", "abacus"), ("--devices", "3")]
+)
+def test_an_impossible_execution_is_a_usage_error(robeval: Robeval, home: Path, flag: str, value: str) -> None:
+    """What Lightning cannot do is said before anything runs."""
+    code, _, err = robeval(*LINEAR, "-a", "worst", flag, value)
+    assert code == 2
+    assert value in err
+    assert not (home / "runs").exists()

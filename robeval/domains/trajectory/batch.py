@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int8
+from jaxtyping import Bool, Float, Float64, Int8
 from torch import Tensor
 
 from robeval.arrays import Batch
@@ -28,7 +28,7 @@ class Observation(Batch):
     past: Float[Tensor, "rows agents history 2"]
     present: Bool[Tensor, "rows agents history"]
     kind: Int8[Tensor, "rows agents"]
-    dt: Float32[Tensor, " rows"]
+    dt: Float[Tensor, " rows"]
     horizon: int
 
     def with_target_past(self, past: Float[Tensor, "rows history 2"]) -> "Observation":
@@ -68,10 +68,10 @@ class SceneBatch(Batch):
     """Radians counter-clockwise from +x; NaN where the source has none. For attacks and planners, never for victims."""
     size: Float[Tensor, "batch agents 2"]
     """Length and width, metres."""
-    dt: Float32[Tensor, " batch"]
+    dt: Float[Tensor, " batch"]
     """Seconds between frames."""
     origin: Float64[Tensor, "batch 2"]
-    limits: Float32[Tensor, "batch 5"]
+    limits: Float[Tensor, "batch 5"]
     """Kinematic bounds in per-frame units: speed, then acceleration and jerk, longitudinal before lateral."""
     ego: Float[Tensor, "batch frames 2"]
     """The victim vehicle's own track; NaN where the scene has no ego."""
