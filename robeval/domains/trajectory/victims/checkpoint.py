@@ -27,9 +27,13 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
         raise MissingFile(place, "A checkpoint is a .safetensors file or a Lightning .ckpt.")
     weights = _unwrapped(_read(place), module)
     _compare(weights, module, place)
-    broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+    broken = [
+        name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()
+    ]
     if broken:
-        raise DataError(f"{place} holds NaN or infinite weights: {_some(broken)}. Was its training stopped in time?")
+        raise DataError(
+            f"{place} holds NaN or infinite weights: {_some(broken)}. Was its training stopped in time?"
+        )
     module.load_state_dict(weights)
 
 
@@ -44,11 +48,11 @@ def _read(place: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise DataError(
             f"{place} holds more than tensors, or is no checkpoint, and robeval does not unpickle objects "
-            f"({str(error).splitlines()[0]}). Save the weights alone: "
+            f"({_first_line(error)}). Save the weights alone: "
             "safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
         ) from None
     except (RuntimeError, EOFError, OSError) as error:
-        raise DataError(f"{place} is not a readable checkpoint: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{place} is not a readable checkpoint: {_first_line(error)}") from None
     weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         found = sorted(map(str, content)) if isinstance(content, Mapping) else [type(content).__name__]
@@ -60,7 +64,9 @@ def _unwrapped(weights: dict[str, Tensor], module: nn.Module) -> dict[str, Tenso
     """The part that belongs to `module` where a training wrapper saved it under a name of its own."""
     own = module.state_dict().keys()
     for wrapper in WRAPPERS:
-        inner = {name.removeprefix(wrapper): value for name, value in weights.items() if name.startswith(wrapper)}
+        inner = {
+            name.removeprefix(wrapper): value for name, value in weights.items() if name.startswith(wrapper)
+        }
         if inner.keys() & own and not weights.keys() & own:
             return inner
     return weights
@@ -80,6 +86,10 @@ def _compare(weights: Mapping[str, Tensor], module: nn.Module, place: Path) -> N
             f"{place} does not fit {type(module).__name__}: {_some(wrong, '; ')}. "
             "Give the victim the options that it was trained with (hidden sizes, modes)."
         )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _some(names: list[str], glue: str = ", ") -> str:

@@ -6,13 +6,15 @@ Everything is differentiable in the positions, also where a target stands still,
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
-from robeval.domains.trajectory.batch import Observation
+from robeval.domains.trajectory.batch import CYCLE, PEDESTRIAN, Observation
 
 STANDING_M = 0.1
 """Travel below which a direction fades out instead of being followed."""
+SPEED_M_S, CHANGE_M_S, PLACE_M = 10.0, 1.0, 20.0
+"""What counts as 1 in the inputs of a network."""
 
 
 class Steps(NamedTuple):
@@ -35,7 +37,9 @@ def steps_of(past: Float[Tensor, "*rows frames 2"], present: Bool[Tensor, "*rows
     return Steps(torch.where(known.unsqueeze(-1), past.diff(dim=-2), 0.0), known)
 
 
-def latest(values: Float[Tensor, "*rows frames 2"], known: Bool[Tensor, "*rows frames"]) -> Float[Tensor, "*rows 2"]:
+def latest(
+    values: Float[Tensor, "*rows frames 2"], known: Bool[Tensor, "*rows frames"]
+) -> Float[Tensor, "*rows 2"]:
     """The value at the last known frame; 0 where no frame is known."""
     index = latest_index(known)
     value = values.gather(-2, index[..., None, None].expand(*index.shape, 1, 2)).squeeze(-2)
@@ -104,24 +108,56 @@ def target_frame(seen: Observation, steps: Steps, follow_last_step: bool = False
     return TargetFrame(now, step, directions(travel))
 
 
+def motion_of(seen: Observation, steps: Steps, frame: TargetFrame) -> Float[Tensor, "rows agents steps 5"]:
+    """How every agent moved, as the target sees it and scaled for a network: velocity, velocity before the last one
+    minus the last one (changes drown in speeds otherwise), and whether the step was seen.
+    """
+    pace = seen.dt.to(steps.moved.dtype).view(-1, 1, 1, 1)
+    velocity = frame.turned(steps.moved) / pace
+    last = frame.turned(steps.last).unsqueeze(2) / pace
+    known = steps.known.unsqueeze(-1)
+    change = torch.where(known, velocity - last, 0.0)
+    return torch.cat([velocity / SPEED_M_S, change / CHANGE_M_S, known.to(velocity.dtype)], dim=-1)
+
+
+def place_of(seen: Observation, frame: TargetFrame) -> Float[Tensor, "rows agents 4"]:
+    """Where every agent is in the last frame, as the target sees it: scaled place and direction; 0 if not seen."""
+    place = frame.turned(seen.past[:, :, -1] - frame.now.unsqueeze(1))
+    place = torch.where(seen.present[:, :, -1:], place, 0.0)
+    return torch.cat([place / PLACE_M, directions(place)], dim=-1)
+
+
+def strongest(
+    values: Float[Tensor, "rows others features"], heard: Bool[Tensor, "rows others"]
+) -> Float[Tensor, "rows features"]:
+    """The largest value of each feature over the agents that are heard; at least 0, and 0 where nobody is."""
+    if values.shape[1] == 0:
+        return values.new_zeros(len(values), values.shape[2])
+    return (values.relu() * heard.unsqueeze(-1)).amax(dim=1)
+
+
+def is_person(kind: Int8[Tensor, "rows agents"]) -> Bool[Tensor, "rows agents"]:
+    """Pedestrians and cyclists."""
+    return (kind == PEDESTRIAN) | (kind == CYCLE)
+
+
 def nearest(seen: Observation, most: int, radius_m: float) -> Observation:
     """The same scenes with the target and at most `most` others: the nearest, seen in the last frame, in reach.
 
-    Others are absent in every frame. A row's agents do not depend on the rows beside it, only the padding does.
+    Others are absent in every frame. Which agents a row keeps does not depend on the rows beside it.
     """
     here = seen.past[:, :, -1].detach()
     distance = (here - here[:, :1]).norm(dim=-1)
-    out_of_reach = ~seen.present[:, :, -1] | (distance > radius_m)
-    distance = distance.masked_fill(out_of_reach, float("inf"))
+    distance = distance.masked_fill(~seen.present[:, :, -1] | (distance > radius_m), float("inf"))
+    distance[:, 0] = 0.0
+    if distance.shape[1] <= most + 1:
+        return seen.replace(present=seen.present & distance.isfinite().unsqueeze(-1))
     distance[:, 0] = -1.0
-    keep = int((~out_of_reach[:, 1:]).sum(dim=1).max()) if distance.shape[1] > 1 and len(seen) else 0
-    near, chosen = distance.topk(min(keep, most) + 1, largest=False)
-    inside = near.isfinite().unsqueeze(-1)
-    frames = seen.past.shape[2]
-    index = chosen.unsqueeze(-1).expand(-1, -1, frames)
+    near, chosen = distance.topk(most + 1, largest=False)
+    index = chosen.unsqueeze(-1).expand(-1, -1, seen.past.shape[2])
     return seen.replace(
         past=seen.past.gather(1, index.unsqueeze(-1).expand(-1, -1, -1, 2)),
-        present=seen.present.gather(1, index) & inside,
+        present=seen.present.gather(1, index) & near.isfinite().unsqueeze(-1),
         kind=seen.kind.gather(1, chosen),
     )
 

@@ -13,8 +13,8 @@ BRAKE_M_S2, THROTTLE_M_S2 = 5.0, 4.0
 
 
 def limited(raw: Float[Tensor, "*rows 2"]) -> Float[Tensor, "*rows 2"]:
-    """Turn rate (rad/s) and acceleration (m/s²) within the limits; small values pass unchanged."""
-    turn = TURN_RAD_S * torch.tanh(raw[..., 0] / TURN_RAD_S)
+    """Turn rate (rad/s) from tenths of it and acceleration (m/s²), within the limits; small values pass unchanged."""
+    turn = TURN_RAD_S * torch.tanh(raw[..., 0] / (10 * TURN_RAD_S))
     most = torch.where(raw[..., 1] > 0, THROTTLE_M_S2, BRAKE_M_S2)
     return torch.stack([turn, most * torch.tanh(raw[..., 1] / most)], dim=-1)
 

@@ -1,6 +1,6 @@
 """The five predictors, and random scenes with all that makes scenes awkward."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -64,6 +64,15 @@ def crowd(
         horizon=horizon,
         windows=windows,
     )
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """A few numbers are faster without threads, by far on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
