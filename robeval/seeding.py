@@ -115,7 +115,10 @@ class Draws:
     ) -> Tensor:
         """Uniform on [low, high): [rows, *shape]."""
         unit = _shift(self.bits(*shape), 11).to(torch.float64) * 2.0**-53
-        return (low + (high - low) * unit).to(dtype)
+        value = (low + (high - low) * unit).to(dtype)
+        # Rounding to a narrower type can reach the open end.
+        below = torch.nextafter(torch.tensor(high, dtype=dtype), torch.tensor(low, dtype=dtype))
+        return value.clamp_(max=below.item())
 
     def normal(self, *shape: int, std: float = 1.0, dtype: torch.dtype = torch.float32) -> Tensor:
         """Normal with mean 0: [rows, *shape]."""

@@ -8,10 +8,20 @@ def register(registry: Registry) -> None:
     registry.attack("none", "robeval.plugins.contracts:NoAttack", "The clean row: nothing is perturbed.")
     trajectory = "robeval_attacks.trajectory"
     registry.attack("trajectory/noise", f"{trajectory}.noise:Noise", "Random displacement within bounds.")
-    registry.attack("trajectory/search", f"{trajectory}.search:Search", "Gradient search as published (CVPR 2022).")
     registry.attack(
-        "trajectory/search-plus", f"{trajectory}.search_plus:SearchPlus", "Gradient search with a stronger solver."
+        "trajectory/search", f"{trajectory}.search:Search", "Gradient search as published (CVPR 2022)."
+    )
+    registry.attack(
+        "trajectory/search-plus",
+        f"{trajectory}.search_plus:SearchPlus",
+        "Gradient search with a stronger solver.",
     )
     registry.attack("trajectory/pso", f"{trajectory}.pso:ParticleSwarm", "Black-box particle swarm search.")
-    registry.attack("trajectory/control", f"{trajectory}.control:Control", "Gradient search over acceleration and curvature.")
-    registry.attack("trajectory/sa-attack", f"{trajectory}.sa_attack:SAAttack", "Stealthy: rebuilt by a path follower.")
+    registry.attack(
+        "trajectory/control",
+        f"{trajectory}.control:Control",
+        "Gradient search over acceleration and curvature.",
+    )
+    registry.attack(
+        "trajectory/sa-attack", f"{trajectory}.sa_attack:SAAttack", "Stealthy: rebuilt by a path follower."
+    )

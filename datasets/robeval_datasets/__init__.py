@@ -6,8 +6,20 @@ from robeval.plugins.registry import Registry
 def register(registry: Registry) -> None:
     """Name every built-in dataset; nothing is imported yet."""
     trajectory = "robeval_datasets.trajectory"
-    registry.dataset("trajectory/synthetic", f"{trajectory}.synthetic:Synthetic", "Seeded driving scenes, made on the spot.")
-    registry.dataset("trajectory/nuscenes", f"{trajectory}.nuscenes:NuScenes", "nuScenes through its devkit (2 Hz).")
-    registry.dataset("trajectory/apolloscape", f"{trajectory}.apolloscape:ApolloScape", "ApolloScape trajectory text files (2 Hz).")
-    registry.dataset("trajectory/ngsim", f"{trajectory}.ngsim:NGSIM", "NGSIM US-101 and I-80 recordings (10 Hz, feet).")
+    registry.dataset(
+        "trajectory/synthetic",
+        f"{trajectory}.synthetic:Synthetic",
+        "Seeded driving scenes, made on the spot.",
+    )
+    registry.dataset(
+        "trajectory/nuscenes", f"{trajectory}.nuscenes:NuScenes", "nuScenes through its devkit (2 Hz)."
+    )
+    registry.dataset(
+        "trajectory/apolloscape",
+        f"{trajectory}.apolloscape:ApolloScape",
+        "ApolloScape trajectory text files (2 Hz).",
+    )
+    registry.dataset(
+        "trajectory/ngsim", f"{trajectory}.ngsim:NGSIM", "NGSIM US-101 and I-80 recordings (10 Hz, feet)."
+    )
     registry.dataset("trajectory/eth-ucy", f"{trajectory}.eth_ucy:EthUcy", "ETH and UCY pedestrians (0.4 s).")

@@ -21,17 +21,19 @@ from robeval.results.records import RunRecord
 from robeval.results.store import RunFolder
 
 
-def trial(folder: Path, cell_id: str, example_ids: Sequence[str]) -> tuple[Domain[Any], Trial[Any]]:
+def trial(
+    folder: Path, cell_id: str, example_ids: Sequence[str], *, cache: Path | None = None
+) -> tuple[Domain[Any], Trial[Any]]:
     """The domain, and the trial of some examples of a cell, in the order asked.
 
     The victim comes from the cache (or is trained again); the adversarial tensors come from the run's artifacts.
-    Raises MissingFile or StoreError.
+    `cache` is the user's unless given. Raises MissingFile or StoreError.
     """
     plan = _plan(folder)
     cell = next((cell for cell in plan.cells if cell.id == cell_id), None)
     if cell is None:
         raise StoreError(f"{folder} has no cell '{cell_id}'")
-    evaluator = _evaluator(plan, folder)
+    evaluator = _evaluator(plan, folder, cache or cache_directory())
     if evaluator.folder.finished(cell_id, evaluator.key(cell)) is None:
         raise StoreError(
             f"cell '{cell_id}' ({cell}) was made by other code, data or weights than are here now, "
@@ -71,10 +73,10 @@ def _plan(folder: Path) -> Plan:
     return _plans[key]
 
 
-def _evaluator(plan: Plan, folder: Path) -> Evaluator:
+def _evaluator(plan: Plan, folder: Path, cache: Path) -> Evaluator:
     key = str(folder.resolve())
     if key not in _evaluators:
         _evaluators[key] = Evaluator(
-            plan.experiment, plan.catalog, Cache(cache_directory()), RunFolder(folder), Watcher()
+            plan.experiment, plan.catalog, Cache(cache), RunFolder(folder), Watcher()
         )
     return _evaluators[key]

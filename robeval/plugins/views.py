@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from robeval.arrays import Batch, per_example
 from robeval.errors import AccessError, QueryBudgetSpent
@@ -175,20 +175,21 @@ class View(Generic[B]):
 def _attached(output: Any, batch: Batch) -> Any:
     """The output, with a zero gradient where the victim cut the graph: the gradient check sees it."""
     live = [value for value in batch.tensors().values() if value.requires_grad]
-    if not live or not torch.is_grad_enabled():
+    leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    if not live or not torch.is_grad_enabled() or any(leaf.requires_grad for leaf in leaves):
         return output
     anchor = torch.stack([(value * 0).nan_to_num().sum() for value in live]).sum()
 
     def attach(value: Any) -> Any:
-        cut = isinstance(value, Tensor) and value.is_floating_point() and not value.requires_grad
-        return value + anchor.to(value.dtype) if cut else value
+        is_number = isinstance(value, Tensor) and value.is_floating_point()
+        return value + anchor.to(value.dtype) if is_number else value
 
     return tree_map(attach, output)
 
 
 @contextmanager
 def under_attack(victim: nn.Module) -> Iterator[None]:
-    """Evaluation mode, frozen weights, gradients possible; everything as before afterwards.
+    """Frozen weights, gradients possible; everything as before afterwards.
 
     Rounds of randomised defenses return to the one that the evaluation scores.
     """

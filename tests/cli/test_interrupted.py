@@ -15,7 +15,19 @@ CHECKOUT = Path(__file__).parents[2]
 
 def command(guest: Path, *more: str) -> list[str]:
     """A run of eight slow chunks in two cells."""
-    words = [sys.executable, "-m", "robeval", "run", "linear", "--plugin", str(guest), "-a", "slow", "-d", "none"]
+    words = [
+        sys.executable,
+        "-m",
+        "robeval",
+        "run",
+        "linear",
+        "--plugin",
+        str(guest),
+        "-a",
+        "slow",
+        "-d",
+        "none",
+    ]
     return [*words, "--seeds", "2", "--batch-size", "16", "--out", "out", "--json", "summary.json", *more]
 
 
@@ -28,7 +40,9 @@ def env(home: Path) -> dict[str, str]:
 
 def started(words: list[str], env: dict[str, str], home: Path) -> subprocess.Popen[str]:
     """The run in a process of its own."""
-    return subprocess.Popen(words, env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        words, env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def chunks(home: Path) -> int:
@@ -54,7 +68,9 @@ def figures(home: Path) -> list[object]:
     return [[cell["id"], cell["n"], cell["metrics"], cell["groups"], cell["verdict"]] for cell in cells]
 
 
-def test_ctrl_c_is_answered_and_the_same_command_continues(guest: Path, home: Path, env: dict[str, str]) -> None:
+def test_ctrl_c_is_answered_and_the_same_command_continues(
+    guest: Path, home: Path, env: dict[str, str]
+) -> None:
     """Exit code 130 within a second, with the command that resumes; it does only what was left."""
     process = started(command(guest), env, home)
     wait_for(home, 2, process)
@@ -83,7 +99,9 @@ def test_a_killed_run_ends_as_an_undisturbed_one(guest: Path, home: Path, env: d
     subprocess.run(command(guest), env=env, cwd=home, check=True, capture_output=True)
     resumed = figures(home)
     tables = {p.name: p.read_bytes() for p in (home / "out/examples").iterdir()}
-    undisturbed = subprocess.run(command(guest, "--fresh"), env=env, cwd=home, check=True, capture_output=True)
+    undisturbed = subprocess.run(
+        command(guest, "--fresh"), env=env, cwd=home, check=True, capture_output=True
+    )
     assert undisturbed.returncode == 0
     assert figures(home) == resumed
     assert {p.name: p.read_bytes() for p in (home / "out/examples").iterdir()} == tables
