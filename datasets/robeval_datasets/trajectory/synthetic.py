@@ -13,8 +13,9 @@ from robeval.errors import OptionError
 from robeval.plugins.data import Split
 from robeval.seeding import Draws, Seed
 from robeval_datasets.trajectory.base import TrackDataset
+from robeval_datasets.trajectory.drivers import TICK_S
 from robeval_datasets.trajectory.limits import BOUNDS_HELP
-from robeval_datasets.trajectory.traffic import AGENTS, TICK_S, VEHICLES, Traffic, simulate
+from robeval_datasets.trajectory.traffic import AGENTS, VEHICLES, Traffic, simulate
 from robeval_datasets.trajectory.windows import REGIMES, Candidates, assemble
 
 FIRST_SCENE = {"train": 0, "val": 12_000_000, "test": 24_000_000}

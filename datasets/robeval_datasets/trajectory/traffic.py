@@ -2,9 +2,6 @@
 
 All scenes advance together, 0.1 s at a time; the only loop is over time. Every random number comes from the
 scene's own stream, so a scene is the same however many others are made beside it.
-
-Source: intelligent driver model, Treiber, Hennecke, Helbing, arXiv:cond-mat/0002177.
-Differs: acceleration changes by at most 10 m/s³, and speeding is undone by at most 2.5 m/s².
 """
 
 from dataclasses import dataclass
@@ -15,25 +12,13 @@ from numpy import ndarray as Array
 
 from robeval.domains.trajectory.batch import BIG_VEHICLE, CYCLE, PEDESTRIAN, SMALL_VEHICLE
 from robeval.seeding import Draws
-from robeval_datasets.trajectory.roads import (
-    COMFORT_LATERAL_M_S2,
-    CROSSING,
-    LANE_WIDTH_M,
-    LANES,
-    Lines,
-    Roads,
-    lay,
-    place,
-)
+from robeval_datasets.trajectory.drivers import TICK_S, Cast, Script, drive
+from robeval_datasets.trajectory.roads import CROSSING, LANE_WIDTH_M, LANES, Lines, Roads, lay, place
 
-TICK_S = 0.1
 VEHICLES, CYCLISTS, WALKERS = 13, 2, 4  # slots; slot 0 is the ego
 AGENTS = VEHICLES + CYCLISTS + WALKERS
-WARM_UP_TICKS = 10
 SPEEDS_M_S = ((0.5, 4.0), (4.0, 9.0), (9.0, 16.0))
-_ACCELERATION, _COMFORT, _STANDSTILL, _HEADWAY = 1.4, 2.0, 2.0, 1.5
-_JERK_M_S3, _WORST_BRAKE = 10.0, 7.0
-_CHANGE_PROBABILITY, _CHANGE_M = 0.25, 25.0
+_CHANGE_PROBABILITY = 0.25
 _WANDER_M, _KNOT_M = 0.08, 10.0
 _FASTEST_M_S = 20.0  # along the reference line, on the outside of a bend
 
@@ -50,34 +35,6 @@ class Traffic:
     lanes: Float[Array, "scenes lanes points 2"]
 
 
-@dataclass
-class _Cast:
-    """Who takes part, [scenes, vehicles] each."""
-
-    exists: Array
-    lane: Array
-    length: Array
-    width: Array
-    s: Array
-    wish: Array
-    first: Array
-
-
-@dataclass
-class _Script:
-    """What the vehicles have in mind, [scenes, vehicles] each; seconds from the end of the warm-up."""
-
-    swing: Array  # share of the wished speed that stop-and-go takes away
-    rate: Array
-    phase: Array
-    brake_at: Array
-    brake_for: Array
-    brake: Array
-    change_at: Array
-    change_s: Array
-    side: Array
-
-
 def simulate(draw: Draws, regime: Int[Array, " scenes"], frames: int, ticks_per_frame: int) -> Traffic:
     """Scenes of `frames` frames, `ticks_per_frame` tenths of a second apart; `regime` indexes SPEEDS_M_S."""
     low, high = np.array(SPEEDS_M_S)[regime].T
@@ -89,7 +46,7 @@ def simulate(draw: Draws, regime: Int[Array, " scenes"], frames: int, ticks_per_
     place(draw, roads, front, speed)
     span_s = (frames - 1) * ticks_per_frame * TICK_S
     script = _script(draw, cast, roads, span_s)
-    driven = _drive(cast, script, roads, frames, ticks_per_frame)
+    driven = drive(cast, script, roads, frames, ticks_per_frame)
     others = _others(draw, cast, roads, frames, ticks_per_frame)
     s, d, slope = (np.concatenate(pair, axis=1) for pair in zip(driven, others.path, strict=True))
     d, slope = _wander(draw, s, d, slope, knots=int(_FASTEST_M_S * span_s / _KNOT_M) + 6)
@@ -110,7 +67,7 @@ def _unit(draw: Draws, *shape: int) -> Array:
     return np.asarray(draw.uniform(*shape).double().numpy())
 
 
-def _cast(draw: Draws, roads: Roads, speed: Array, low: Array, high: Array) -> _Cast:
+def _cast(draw: Draws, roads: Roads, speed: Array, low: Array, high: Array) -> Cast:
     """Vehicles in their lanes, queued with gaps that fit their speed; the first of a lane is the one
     ahead."""
     unit = _unit(draw, VEHICLES, 6)
@@ -129,7 +86,7 @@ def _cast(draw: Draws, roads: Roads, speed: Array, low: Array, high: Array) -> _
     behind = np.take_along_axis(ahead[0], lane, axis=1) - np.take_along_axis(ahead[1], own, axis=2)[..., 0]
     s = 60 + behind + 15 * np.take_along_axis(_unit(draw, LANES), lane, axis=1)
     rank_in_lane = np.take_along_axis(rank[1], own, axis=2)[..., 0]
-    return _Cast(exists, lane, length, width, s, wish, rank_in_lane == 1)
+    return Cast(exists, lane, length, width, s, wish, rank_in_lane == 1)
 
 
 def _in_queue_order(value: Array) -> tuple[Array, Array]:
@@ -140,7 +97,7 @@ def _in_queue_order(value: Array) -> tuple[Array, Array]:
     return running[:, -1], running[:, np.argsort(order)]
 
 
-def _script(draw: Draws, cast: _Cast, roads: Roads, span_s: float) -> _Script:
+def _script(draw: Draws, cast: Cast, roads: Roads, span_s: float) -> Script:
     """Stop-and-go and hard brakes for lanes' first vehicles, lane changes for anybody."""
     unit = _unit(draw, VEHICLES, 8)
     mood = np.where(cast.first, unit[..., 0], 1.0)
@@ -151,7 +108,7 @@ def _script(draw: Draws, cast: _Cast, roads: Roads, span_s: float) -> _Script:
     same_way = roads.same_way[:, None]
     may = (roads.layout != CROSSING)[:, None] & (to >= 0) & (to < same_way) & (cast.lane < same_way)
     wants = may & (unit[..., 5] < _CHANGE_PROBABILITY) & cast.exists
-    return _Script(
+    return Script(
         swing=np.where(surge, 0.9, 0.0),
         rate=2 * np.pi / (8 + 6 * unit[..., 2]),
         phase=2 * np.pi * unit[..., 3],
@@ -165,123 +122,6 @@ def _script(draw: Draws, cast: _Cast, roads: Roads, span_s: float) -> _Script:
 
 
 @dataclass
-class _State:
-    """Where every vehicle is now, [scenes, vehicles] each."""
-
-    s: Array
-    v: Array
-    a: Array
-    old_lane: Array
-    new_lane: Array
-    change_from: Array
-    change_m: Array
-    commits: Array
-
-
-def _drive(
-    cast: _Cast, script: _Script, roads: Roads, frames: int, per_frame: int
-) -> tuple[Array, Array, Array]:
-    """Arc length, lateral offset and its slope of every vehicle: [scenes, vehicles, frames] each."""
-    own = roads.lane(cast.lane)
-    limit = np.sqrt(COMFORT_LATERAL_M_S2 * own.radius)
-    slow = np.minimum(0.9 * cast.wish, _curve_speed(own, limit, cast.s))
-    zero = np.zeros_like(cast.s)
-    now = _State(
-        cast.s.copy(), slow, zero, cast.lane, cast.lane.copy(), zero.copy(), zero + _CHANGE_M, zero > 1
-    )
-    kept: list[tuple[Array, Array, Array]] = []
-    for tick in range(-WARM_UP_TICKS, (frames - 1) * per_frame + 1):
-        if tick >= 0 and tick % per_frame == 0:
-            kept.append((now.s.copy(), *_sideways(now, own)))
-        time = tick * TICK_S
-        _start_changes(now, cast, script, time)
-        _choose_at_lights(now, own, time)
-        a = _wanted(now, cast, script, own, limit, time)
-        now.a = np.clip(a, now.a - _JERK_M_S3 * TICK_S, now.a + _JERK_M_S3 * TICK_S)
-        v = np.maximum(now.v + now.a * TICK_S, 0)
-        now.a = np.where(v > 0, now.a, 0.0)
-        d, _ = _sideways(now, own)
-        now.s += 0.5 * (now.v + v) * TICK_S / (1 - own.bend(now.s) * d)
-        now.v = v
-    s, d, slope = (np.stack(values, axis=-1) for values in zip(*kept, strict=True))
-    return s, d, slope
-
-
-def _curve_speed(own: Roads, limit: Array, s: Array) -> Array:
-    """The speed from which a comfortable brake still reaches the curve's limit; no limit behind it."""
-    before = np.sqrt(limit**2 + 2 * 1.5 * np.maximum(own.enter - s, 0))
-    return np.where(s < own.leave + own.run, before, np.inf)
-
-
-def _sideways(now: _State, own: Roads) -> tuple[Array, Array]:
-    """Lateral offset and its slope over arc length: a quintic from the old lane to the new one."""
-    u = np.clip((now.s - now.change_from) / now.change_m, 0, 1)
-    shift = (now.new_lane - now.old_lane) * LANE_WIDTH_M
-    blend = u**3 * (10 - 15 * u + 6 * u * u)
-    return own.offset + shift * blend, shift * 30 * (u * (1 - u)) ** 2 / now.change_m
-
-
-def _start_changes(now: _State, cast: _Cast, script: _Script, time: float) -> None:
-    """Begin the lane changes that are due, where the new lane has room; the others are given up."""
-    scene, who = np.nonzero((script.change_at >= time) & (script.change_at < time + TICK_S))
-    if not len(scene):
-        return
-    to = now.new_lane[scene, who] + script.side[scene, who]
-    away = np.abs(now.s[scene] - now.s[scene, who, None])
-    room = 10 + 0.8 * np.maximum(now.v[scene], now.v[scene, who, None])
-    taken = (now.new_lane[scene] == to[:, None]) | (now.old_lane[scene] == to[:, None])
-    free = ~(taken & cast.exists[scene] & (away < room)).any(axis=1)
-    scene, who, to = scene[free], who[free], to[free]
-    now.new_lane[scene, who] = to
-    now.change_from[scene, who] = now.s[scene, who]
-    now.change_m[scene, who] = np.maximum(now.v[scene, who] * script.change_s[scene, who], _CHANGE_M)
-
-
-def _choose_at_lights(now: _State, own: Roads, time: float) -> None:
-    """In the tick when a light turns red, whoever would have to brake harder than 4 m/s² drives on."""
-    turning = (own.red_at >= time) & (own.red_at < time + TICK_S)
-    now.commits |= turning & (own.stop - now.s < now.v**2 / 8)
-
-
-def _wanted(now: _State, cast: _Cast, script: _Script, own: Roads, limit: Array, time: float) -> Array:
-    """The acceleration that every driver wants, m/s²."""
-    gap, closing = _ahead(now, cast)
-    stop = own.stop - now.s
-    obeys = (own.red_at <= time) & ~now.commits & (stop > -1)
-    nearer = obeys & (stop < gap)
-    gap = np.where(nearer, stop, gap)
-    closing = np.where(nearer, now.v, closing)
-    swing = script.swing * (0.5 - 0.5 * np.cos(script.rate * time + script.phase))
-    wish = np.minimum(cast.wish * (1 - swing), _curve_speed(own, limit, now.s))
-    wished_gap = _STANDSTILL + np.maximum(
-        now.v * _HEADWAY + now.v * closing / (2 * np.sqrt(_ACCELERATION * _COMFORT)), 0
-    )
-    free = np.maximum(_ACCELERATION * (1 - (now.v / wish) ** 4), -2.5)
-    a = free - _ACCELERATION * (wished_gap / np.maximum(gap, 0.1)) ** 2
-    slamming = (time >= script.brake_at) & (time < script.brake_at + script.brake_for)
-    a = np.where(slamming, np.minimum(a, -script.brake), a)
-    return np.clip(a, -_WORST_BRAKE, None)
-
-
-def _ahead(now: _State, cast: _Cast) -> tuple[Array, Array]:
-    """Free distance to the next vehicle in any lane that one occupies, and how fast it shrinks."""
-    old, new = now.old_lane, now.new_lane
-    shares = old[:, :, None] == old[:, None]
-    if (old != new).any():
-        shares |= (old[:, :, None] == new[:, None]) | (new[:, :, None] == old[:, None])
-        shares |= new[:, :, None] == new[:, None]
-    away = now.s[:, None] - now.s[:, :, None]
-    shares &= (away > 0) & cast.exists[:, None]
-    away = np.where(shares, away, np.inf)
-    leader = away.argmin(axis=2)
-    distance = np.take_along_axis(away, leader[..., None], axis=2)[..., 0]
-    lengths = 0.5 * (cast.length + np.take_along_axis(cast.length, leader, axis=1))
-    alone = np.isinf(distance)
-    closing = np.where(alone, 0.0, now.v - np.take_along_axis(now.v, leader, axis=1))
-    return np.where(alone, 1e9, distance - lengths), closing
-
-
-@dataclass
 class _Others:
     """Cyclists and pedestrians: [scenes, others] each, `path` with frames behind."""
 
@@ -291,7 +131,7 @@ class _Others:
     backwards: Array
 
 
-def _others(draw: Draws, cast: _Cast, roads: Roads, frames: int, per_frame: int) -> _Others:
+def _others(draw: Draws, cast: Cast, roads: Roads, frames: int, per_frame: int) -> _Others:
     """Cyclists at the right edge of the rightmost lane, pedestrians on both pavements, near the ego."""
     count = CYCLISTS + WALKERS
     unit = _unit(draw, count, 4)
@@ -336,7 +176,7 @@ def _wander(draw: Draws, s: Array, d: Array, slope: Array, knots: int) -> tuple[
     return d + shift, slope + lean
 
 
-def _bodies(draw: Draws, cast: _Cast) -> tuple[Array, Array]:
+def _bodies(draw: Draws, cast: Cast) -> tuple[Array, Array]:
     """Kinds and sizes of all agents."""
     scenes = len(cast.s)
     kind = np.full((scenes, AGENTS), SMALL_VEHICLE)
