@@ -59,10 +59,10 @@ class Trajectron(TrajectoryVictim):
         *,
         modes: Annotated[int, Field(ge=1, description="futures per target")] = 6,
         hidden: Annotated[int, Field(ge=1, description="size of the encoders' recurrent states")] = 32,
-        decoder: Annotated[int, Field(ge=1, description="size of the decoder's recurrent state")] = 64,
-        steps: Annotated[int, Field(ge=0, description="training steps")] = 600,
+        decoder: Annotated[int, Field(ge=1, description="size of the decoder's recurrent state")] = 48,
+        steps: Annotated[int, Field(ge=0, description="training steps")] = 500,
         train_batch_size: Annotated[int, Field(ge=1, description="scenes in a training step")] = 128,
-        learning_rate: Annotated[float, Field(gt=0, description="Adam's first step size")] = 3e-3,
+        learning_rate: Annotated[float, Field(gt=0, description="Adam's first step size")] = 4e-3,
         checkpoint: Annotated[
             str | None, Field(description="weights to load instead of training (.safetensors, .ckpt)")
         ] = None,
@@ -116,7 +116,8 @@ class Trajectron(TrajectoryVictim):
         first = prior.argmax(dim=-1, keepdim=True)
         first_error = ((error * known.unsqueeze(1)).sum(-1)).gather(1, first).squeeze(1)
         per_step = (apart - expected + first_error) / known.sum(-1).clamp_min(1)
-        return per_step.view(len(batch), batch.windows).mean(dim=1)
+        loss: Tensor = per_step.view(len(batch), batch.windows).mean(dim=1)
+        return loss
 
     def _encode(self, seen: Observation) -> Context:
         steps = steps_of(seen.past, seen.present)
