@@ -21,8 +21,9 @@ from robeval.engine.modules import EvaluationModule, Stage
 from robeval.engine.plan import CERTIFICATE, NONE, Catalog, Cell, Fit, acts, surrogate_fit, victim_fit
 from robeval.engine.precision import trainer_arguments
 from robeval.engine.progress import Watcher
+from robeval.engine.quiet import quiet_lightning
 from robeval.engine.sources import module_digest, source_digest
-from robeval.engine.train import Trainings, data_digest, private_randomness, quiet_lightning
+from robeval.engine.train import Trainings, data_digest, private_randomness
 from robeval.plugins.contracts import Attack
 from robeval.plugins.data import Dataset
 from robeval.plugins.threat import Budget, ThreatModel

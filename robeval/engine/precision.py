@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision
 
 from robeval.arrays import Batch
 from robeval.engine.experiment import Execution
+from robeval.engine.quiet import quiet_lightning
 from robeval.errors import UsageError
 
 
@@ -62,15 +64,14 @@ def trainer_arguments(execution: Execution) -> dict[str, Any]:
 
 def check_execution(execution: Execution) -> None:
     """Refuse what cannot run before anything does. Raises UsageError."""
-    from pytorch_lightning import Trainer
-
     if execution.devices not in (1, "1", "auto"):
         raise UsageError(
             f"--devices {execution.devices}: a cell runs on one device so far. Use --devices 1; "
             "several runs with different --seed share one cache."
         )
     try:
-        Trainer(**trainer_arguments(execution))
+        with quiet_lightning():
+            Trainer(**trainer_arguments(execution))
     except Exception as error:
         raise UsageError(
             f"Lightning cannot run with accelerator '{execution.accelerator}', devices "

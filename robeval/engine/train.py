@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from safetensors.torch import load, save
 from robeval.engine.cache import Cache, content_key
 from robeval.engine.plan import NONE, Catalog, Fit, acts, warm_start
 from robeval.engine.precision import trainer_arguments
+from robeval.engine.quiet import quiet_lightning
 from robeval.engine.sources import module_digest, source_digest
 from robeval.engine.weights import load_weights
 from robeval.errors import MissingFile, RobevalError
@@ -30,24 +29,6 @@ from robeval.seeding import Seed
 if TYPE_CHECKING:
     from robeval.engine.experiment import Execution
     from robeval.engine.progress import Watcher
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """No banners, tips or advice on dataloader workers; everything as before afterwards."""
-    names = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
-            warnings.filterwarnings("ignore", message=r".*(num_workers|log_every_n_steps|LeafSpec).*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 @contextmanager
