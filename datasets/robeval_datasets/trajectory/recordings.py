@@ -212,7 +212,19 @@ def gather(
         f"{scene.name}/{scene.agents[k]}@{frame}"
         for frame, k in zip(start.tolist(), who.tolist(), strict=True)
     )
-    return assemble(candidates, window, agents, ids, (scene.name,) * count)
+    return assemble(candidates, window, agents, ids, blocks(scene, window, start))
+
+
+def blocks(scene: Recording, window: Window, start: Int64[Tensor, " batch"]) -> tuple[str, ...]:
+    """The cluster of each example: its scene, or its stretch of time in a long recording.
+
+    One recording of a quarter of an hour is not one observation. Stretches are twice an example long, so that
+    most examples that share frames share a stretch (a block bootstrap).
+    """
+    length = 2 * window.frames
+    if scene.present.shape[1] < 10 * length:
+        return (scene.name,) * len(start)
+    return tuple(f"{scene.name}#{number}" for number in (start // length).tolist())
 
 
 def _nearest_lanes(lanes: Array, here: Float64[Tensor, "batch 2"]) -> Float64[Tensor, "batch lanes points 2"]:

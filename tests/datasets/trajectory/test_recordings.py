@@ -115,3 +115,15 @@ def test_an_example_does_not_depend_on_how_many_are_cut_at_once(drive, join, mon
     parts = examples(rows)
     assert len(parts) == len(whole) > 1
     assert type(whole).join(parts).identical(whole)
+
+
+def test_a_long_recording_is_many_clusters(drive) -> None:
+    """Stretches of time twice an example long are the clusters of a long recording; a short scene is one."""
+    frames = 2 * WINDOW.frames * 10
+    (short,) = examples(drive(1, range(frames - 1)))
+    assert set(short.scene) == {"scene"}
+    (long,) = examples(drive(1, range(frames)))
+    clusters = dict(zip(long.ids, long.scene, strict=True))
+    assert clusters["scene/1@0"] == clusters["scene/1@11"] == "scene#0"
+    assert clusters["scene/1@12"] == "scene#1"
+    assert len(set(long.scene)) == 10
