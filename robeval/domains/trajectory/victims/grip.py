@@ -134,7 +134,8 @@ class GRIP(TrajectoryVictim):
         state = torch.cat([motion, frame.turned(directions(steps.moved)), place], dim=-1)
         visible = near.present[:, :, -1].clone()
         visible[:, 0] = True
-        graph = hop_graph(near.past[:, :, -1].detach(), visible, self.reach_m)
+        here = torch.cat([frame.now.unsqueeze(1), near.past[:, 1:, -1]], dim=1).detach()
+        graph = hop_graph(here, visible, self.reach_m)
         for block in self.blocks[:-1]:
             state = block(state, graph)
         target = self.blocks[-1](state, graph[:, :, :1]).squeeze(1)

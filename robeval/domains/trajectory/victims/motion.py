@@ -147,7 +147,8 @@ def nearest(seen: Observation, most: int, radius_m: float) -> Observation:
     Others are absent in every frame. Which agents a row keeps does not depend on the rows beside it.
     """
     here = seen.past[:, :, -1].detach()
-    distance = (here - here[:, :1]).norm(dim=-1)
+    target = latest(seen.past[:, 0], seen.present[:, 0]).detach()
+    distance = (here - target.unsqueeze(1)).norm(dim=-1)
     distance = distance.masked_fill(~seen.present[:, :, -1] | (distance > radius_m), float("inf"))
     distance[:, 0] = 0.0
     if distance.shape[1] <= most + 1:

@@ -3,7 +3,14 @@
 import torch
 
 from robeval.domains.trajectory.batch import SMALL_VEHICLE, Observation
-from robeval.domains.trajectory.victims.motion import directions, nearest, steps_of, strongest, target_frame
+from robeval.domains.trajectory.victims.motion import (
+    directions,
+    latest,
+    nearest,
+    steps_of,
+    strongest,
+    target_frame,
+)
 
 
 def observed(*agents: list[tuple[float, float]]) -> Observation:
@@ -21,6 +28,21 @@ def test_a_step_across_a_gap_is_unknown_and_zero() -> None:
     moved, known = steps_of(past, torch.tensor([True, True, False, True, True]))
     assert known.tolist() == [True, False, False, True]
     assert moved.tolist() == [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [1.0, 2.0]]
+
+
+def test_the_latest_value_is_the_last_known_one_or_zero() -> None:
+    """Values of unknown frames are not read, also where no frame is known."""
+    values = torch.tensor([[[1.0, 1.0], [2.0, 2.0], [9.0, 9.0]]]).repeat(2, 1, 1)
+    known = torch.tensor([[True, True, False], [False, False, False]])
+    assert latest(values, known).tolist() == [[2.0, 2.0], [0.0, 0.0]]
+
+
+def test_a_target_that_was_lost_keeps_the_neighbours_of_where_it_was_seen() -> None:
+    """Nearness is measured from the target's last known place, not from the zeros of an absent frame."""
+    seen = observed([(100.0, 0.0), (0.0, 0.0)], [(101.0, 0.0)] * 2, [(1.0, 0.0)] * 2)
+    present = seen.present.clone()
+    present[0, 0, 1] = False
+    assert nearest(seen.replace(present=present), 1, 50.0).past[0, 1, -1].tolist() == [101.0, 0.0]
 
 
 def test_the_targets_frame_looks_along_its_travel() -> None:
