@@ -5,10 +5,22 @@ from robeval.plugins.registry import Registry
 
 def register(registry: Registry) -> None:
     """Name every built-in domain and victim; nothing is imported yet."""
-    registry.domain("trajectory", "robeval.domains.trajectory.domain:Trajectory", "Where will a road user be, given where it was?")
+    registry.domain(
+        "trajectory",
+        "robeval.domains.trajectory.domain:Trajectory",
+        "Where will a road user be, given where it was?",
+    )
     victims = "robeval.domains.trajectory.victims"
-    registry.victim("trajectory/constant-velocity", f"{victims}.constant_velocity:ConstantVelocity", "Keeps the last velocity.")
+    registry.victim(
+        "trajectory/constant-velocity",
+        f"{victims}.constant_velocity:ConstantVelocity",
+        "Keeps the last velocity.",
+    )
     registry.victim("trajectory/lstm", f"{victims}.lstm:LSTM", "Encoder-decoder over displacements.")
     registry.victim("trajectory/grip", f"{victims}.grip:GRIP", "Compact GRIP++: graph convolutions and GRUs.")
     registry.victim("trajectory/fqa", f"{victims}.fqa:FQA", "Compact FQA: fuzzy queries between agents.")
-    registry.victim("trajectory/trajectron", f"{victims}.trajectron:Trajectron", "Compact Trajectron++: CVAE with K modes.")
+    registry.victim(
+        "trajectory/trajectron",
+        f"{victims}.trajectron:Trajectron",
+        "Compact Trajectron++: CVAE with K modes.",
+    )

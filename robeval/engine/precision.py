@@ -57,7 +57,7 @@ def trainer_arguments(execution: Execution) -> dict[str, Any]:
         case "64-true" | "64":
             return given | {"plugins": [BatchDouble()]}
         case "bf16-true" | "16-true" as half:
-            return given | {"plugins": [BatchHalf(half)]}  # type: ignore[arg-type]
+            return given | {"plugins": [BatchHalf(half)]}
         case other:
             return given | {"precision": other}
 

@@ -9,6 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from robeval.plugins.weights import load_weights
+
 
 class Victim(pl.LightningModule, ABC):
     """Base of all victims. Subclasses take their options as keyword arguments of `__init__`.
@@ -31,6 +33,11 @@ class Victim(pl.LightningModule, ABC):
     def loss(self, batch: Any) -> Tensor:
         """The training loss of every example: [batch]. Defenses build their objectives on it."""
         raise NotImplementedError(f"{type(self).__name__} cannot be trained")
+
+    def load_checkpoint(self) -> None:
+        """Take the weights of `checkpoint`, if there is one; see `load_weights` for what is raised."""
+        if self.checkpoint is not None:
+            load_weights(self, self.checkpoint)
 
     def training_step(self, batch: Any, index: int = 0) -> Tensor:
         """The mean loss."""

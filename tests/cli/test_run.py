@@ -121,7 +121,17 @@ def test_strict_turns_suspicion_into_exit_4(robeval: Robeval) -> None:
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
 def test_precision_passes_through(robeval: Robeval, home: Path, precision: str) -> None:
     """Lightning's precisions reach training and evaluation, with figures near single precision's."""
-    words = (*LINEAR, "--victim", "fitted-line", "-a", "worst", "--precision", precision, "--json", "one.json")
+    words = (
+        *LINEAR,
+        "--victim",
+        "fitted-line",
+        "-a",
+        "worst",
+        "--precision",
+        precision,
+        "--json",
+        "one.json",
+    )
     assert robeval(*words)[0] == 0
     (cell,) = json.loads((home / "one.json").read_text())["cells"]
     assert cell["metrics"]["margin"]["value"] < 1.0
@@ -130,7 +140,9 @@ def test_precision_passes_through(robeval: Robeval, home: Path, precision: str) 
 @pytest.mark.parametrize(
     ("flag", "value"), [("--precision", "7-true"), ("--accelerator", "abacus"), ("--devices", "3")]
 )
-def test_an_impossible_execution_is_a_usage_error(robeval: Robeval, home: Path, flag: str, value: str) -> None:
+def test_an_impossible_execution_is_a_usage_error(
+    robeval: Robeval, home: Path, flag: str, value: str
+) -> None:
     """What Lightning cannot do is said before anything runs."""
     code, _, err = robeval(*LINEAR, "-a", "worst", flag, value)
     assert code == 2

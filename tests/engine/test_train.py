@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from robeval import Defense, Registry, Seed
@@ -16,10 +14,8 @@ from robeval.engine.experiment import Execution
 from robeval.engine.plan import NONE, Fit, Plan, PluginSpec
 from robeval.engine.progress import Watcher
 from robeval.engine.train import Trainings
-from robeval.engine.weights import load_weights
-from robeval.errors import MissingFile, RobevalError, UsageError
+from robeval.errors import RobevalError
 from robeval.plugins.victim import RobustTraining
-from robeval.testing.linear import FittedLine, Line
 
 POINTS = PluginSpec(name="points")
 FITTED = PluginSpec(name="fitted-line", options={"steps": 30})
@@ -142,41 +138,3 @@ def test_a_surrogate_of_the_same_name_has_other_weights(trainings: Callable[[], 
         made.victim(Fit(POINTS, FITTED, 0, NONE, role=role)) for role in ("victim", "surrogate")
     )
     assert not torch.equal(victim.weight, surrogate.weight)  # type: ignore[arg-type]
-
-
-# --- weights from a path -------------------------------------------------------------------------------------------
-
-
-def test_weights_load_from_safetensors_and_lightning(tmp_path: Path) -> None:
-    """Both formats give the stored tensors back."""
-    save_file({"weight": torch.tensor([3.0, 4.0])}, tmp_path / "line.safetensors")
-    torch.save({"state_dict": {"weight": torch.tensor([5.0, 6.0])}, "epoch": 3}, tmp_path / "line.ckpt")
-    line = Line()
-    load_weights(line, tmp_path / "line.safetensors")
-    assert line.weight.tolist() == [3, 4]
-    load_weights(line, tmp_path / "line.ckpt")
-    assert line.weight.tolist() == [5, 6]
-
-
-def test_a_checkpoint_that_does_not_fit_names_the_tensors(tmp_path: Path) -> None:
-    """Wrong shapes, missing and unknown tensors are said by name."""
-    save_file({"weight": torch.zeros(3), "bias": torch.zeros(1)}, tmp_path / "line.safetensors")
-    with pytest.raises(UsageError, match=r"weight: \(3,\) in the file, \(2,\) in the victim; unknown: bias"):
-        load_weights(FittedLine(), tmp_path / "line.safetensors")
-    with pytest.raises(MissingFile, match="nowhere"):
-        load_weights(Line(), tmp_path / "nowhere.ckpt")
-
-
-class Payload:
-    """Would run code when unpickled."""
-
-    def __reduce__(self) -> Any:
-        return (print, ("code ran",))
-
-
-def test_a_checkpoint_never_runs_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A pickle with a payload is refused, and the payload does not run."""
-    torch.save({"state_dict": Payload()}, tmp_path / "evil.ckpt")
-    with pytest.raises(UsageError, match="without running code"):
-        load_weights(Line(), tmp_path / "evil.ckpt")
-    assert "code ran" not in capsys.readouterr().out

@@ -94,7 +94,7 @@ class Trajectory(Domain[SceneBatch]):
             "noise",
             "search:restarts=4,iterations=50",
             "search-plus:restarts=4,iterations=50",
-            "pso",
+            "pso:iterations=50",
             "sa-attack:restarts=4,iterations=50",
         ),
         defenses=("none", "smoothing", "augmentation", "adversarial-training", "randomised-smoothing"),

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robeval.domains.trajectory.batch import Observation, Prediction, SceneBatch
-from robeval.domains.trajectory.victims.checkpoint import load_weights
 from robeval.plugins.victim import Victim
 
 
@@ -48,11 +47,6 @@ class TrajectoryVictim(Predictor, Victim):
         """Mean Euclidean error over known future steps, metres."""
         path = self(batch).most_likely()
         return known_mean(displacement(path, batch), batch)
-
-    def load_checkpoint(self) -> None:
-        """Take the weights of `checkpoint`, if there is one; see `load_weights` for what is raised."""
-        if self.checkpoint is not None:
-            load_weights(self, self.checkpoint)
 
 
 def certain(path: Float[Tensor, "rows horizon 2"]) -> Prediction:

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from robeval.domains.trajectory.batch import Observation
 from robeval.domains.trajectory.victims.base import TrajectoryVictim
-from robeval.domains.trajectory.victims.checkpoint import load_weights
 from robeval.errors import DataError, MissingFile, UsageError
+from robeval.plugins.weights import load_weights
 
 Build = Callable[..., TrajectoryVictim]
 executed: list[str] = []
