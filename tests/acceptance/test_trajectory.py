@@ -110,7 +110,7 @@ def test_follower_histories_are_smooth_where_search_is_not(matrix: Callable[...,
         return float(np.nanpercentile(columns["max_curvature"][columns["group"] == regime], 95))
 
     for regime in REGIMES:
-        assert p95(REPO, regime) <= 0.2
+        assert p95(REPO, regime) <= 0.15
         assert p95(ADAPTIVE, regime) <= 0.35
     assert p95(SEARCH, "low") >= 3 * p95(ADAPTIVE, "low")
 
