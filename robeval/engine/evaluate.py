@@ -23,7 +23,7 @@ from robeval.engine.precision import trainer_arguments
 from robeval.engine.progress import Watcher
 from robeval.engine.quiet import quiet_lightning
 from robeval.engine.sources import module_digest, source_digest
-from robeval.engine.train import Trainings, data_digest, private_randomness
+from robeval.engine.train import Trainings, private_randomness
 from robeval.plugins.contracts import Attack
 from robeval.plugins.data import Dataset
 from robeval.plugins.threat import Budget, ThreatModel
@@ -76,7 +76,7 @@ class Evaluator:
                 "defense": self.catalog.digest("defense", cell.defense),
                 "victim": self.trainings.key(fit),
                 "attacked": [self.trainings.key(f) if f else None for f in (undefended, surrogate)],
-                "data": data_digest(self.catalog, fit),
+                "data": self.catalog.digest("dataset", cell.dataset),
                 "domain": source_digest(type(self.catalog.domain)),
                 "engine": [
                     *(

@@ -84,6 +84,7 @@ class Catalog:
         self.domain: Domain[Any] = registry.load("domain", domain)()
         self.name = domain
         self._made: dict[tuple[str, str], Any] = {}
+        self._digests: dict[tuple[str, str], list[Any]] = {}
 
     def cls(self, kind: str, spec: PluginSpec) -> type:
         """The class behind a spec."""
@@ -92,7 +93,7 @@ class Catalog:
 
     def effective(self, kind: str, spec: PluginSpec) -> dict[str, Any]:
         """All options of a plugin, defaults filled in."""
-        return identity(self.cls(kind, spec), spec.options)
+        return identity(self.cls(kind, spec), spec.options, f"{kind} '{spec.name}'")
 
     def canonical(self, kind: str, spec: PluginSpec) -> PluginSpec:
         """The spec with the name as registered (no domain prefix), its options checked.
@@ -124,8 +125,16 @@ class Catalog:
         return self._make("victim", spec)  # type: ignore[no-any-return]
 
     def digest(self, kind: str, spec: PluginSpec) -> list[Any]:
-        """Everything that makes a plugin what it is: name, options, source."""
-        return [spec.name, self.effective(kind, spec), source_digest(self.cls(kind, spec))]
+        """Everything that makes a plugin what it is: name, options, source; for a dataset its content too.
+
+        Raises MissingFile when a dataset's files are not there.
+        """
+        key = (kind, str(spec))
+        if key not in self._digests:
+            content = [self.dataset(spec).fingerprint()] if kind == "dataset" else []
+            source = source_digest(self.cls(kind, spec))
+            self._digests[key] = [spec.name, self.effective(kind, spec), source, *content]
+        return self._digests[key]
 
     def _once(self, kind: str, spec: PluginSpec) -> Any:
         key = (kind, str(spec))

@@ -59,6 +59,12 @@ def run(
     finished so far on disk.
     """
     store = RunFolder(folder)
+    evaluator = Evaluator(plan.experiment, plan.catalog, cache, store, watcher)
+    for cell in plan.cells:
+        if not cell.refused:
+            evaluator.key(
+                cell
+            )  # reads every file that the run depends on: what is missing is said before a folder exists
     store.claim(plan.experiment.model_dump(mode="json", exclude={"execution"}), fresh=cache.fresh)
     outcome, started = Outcome(folder), datetime.now(UTC)
     began = time.perf_counter()
@@ -84,7 +90,6 @@ def run(
         )
 
     note(complete=False)
-    evaluator = Evaluator(plan.experiment, plan.catalog, cache, store, watcher)
     watcher.plan(len(plan.cells))
     for cell in plan.cells:
         record, cached = _guarded(evaluator, cell, debug=debug)

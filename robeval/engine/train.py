@@ -18,7 +18,7 @@ from robeval.engine.cache import Cache, content_key
 from robeval.engine.plan import NONE, Catalog, Fit, acts, warm_start
 from robeval.engine.precision import trainer_arguments
 from robeval.engine.quiet import quiet_lightning
-from robeval.engine.sources import module_digest, source_digest
+from robeval.engine.sources import module_digest
 from robeval.errors import MissingFile, RobevalError
 from robeval.plugins.data import Dataset
 from robeval.plugins.victim import Victim
@@ -76,6 +76,7 @@ class Trainings:
         self._victims: dict[Fit, Victim] = {}
         self._data: dict[Fit, Dataset] = {}
         self.seconds: dict[str, float] = {}
+        self._keys: dict[Fit, str] = {}
 
     def victim(self, fit: Fit) -> Victim:
         """The trained victim, in evaluation mode."""
@@ -98,13 +99,18 @@ class Trainings:
 
     def key(self, fit: Fit) -> str:
         """The content address of a training."""
+        if fit not in self._keys:
+            self._keys[fit] = self._key(fit)
+        return self._keys[fit]
+
+    def _key(self, fit: Fit) -> str:
         start = warm_start(fit, self.catalog)
         return content_key(
             "victim",
             {
                 "victim": self.catalog.digest("victim", fit.victim),
                 "checkpoint": checkpoint_digest(self.catalog, fit),
-                "data": data_digest(self.catalog, fit),
+                "data": self.catalog.digest("dataset", fit.dataset),
                 "defense": self.catalog.digest("defense", fit.defense) if fit.defense != NONE else None,
                 "attack": [self.catalog.digest("attack", fit.attack), fit.budget]
                 if fit.attack != NONE
@@ -170,12 +176,6 @@ class Trainings:
             gradient_clip_val=1.0,
             **trainer_arguments(self.execution),
         )
-
-
-def data_digest(catalog: Catalog, fit: Fit) -> list[Any]:
-    """What the examples are: options and content of the dataset, and the code that makes them."""
-    dataset = catalog.dataset(fit.dataset)
-    return [catalog.effective("dataset", fit.dataset), dataset.fingerprint(), source_digest(type(dataset))]
 
 
 def checkpoint_digest(catalog: Catalog, fit: Fit) -> str | None:

@@ -92,6 +92,11 @@ def test_a_failing_cell_gives_exit_3_and_one_line(robeval: Robeval) -> None:
         ((*LINEAR, "--budget", "lots"), "numbers separated by commas"),
         ((*LINEAR, "--budget", "-1"), "finite number ≥ 0"),
         (("run", "nowhere.yaml"), "no such file"),
+        (("run", "trajectory", "--dataset", "eth-ucy:root=nowhere"), "no such file or folder: nowhere"),
+        (
+            ("run", "trajectory", "--victim", "lstm:checkpoint=nowhere.ckpt"),
+            "nowhere.ckpt. It is the checkpoint",
+        ),
         (("run", "linear", "--plugin", "nowhere.py"), "no such file"),
         ((*LINEAR, "--out", "notes.txt"), "notes.txt is a file"),
         ((*LINEAR, "--max-examples", "0"), "max-examples"),
