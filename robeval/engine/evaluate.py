@@ -113,7 +113,7 @@ class Evaluator:
             judged=judged,
             threat=attack.threat if attack else ThreatModel("none", Budget("radius", "", 0.0), goal="none"),
             budget=cell.budget,
-            seed=Seed(cell.seed).child("attack", str(cell.attack)),
+            seed=Seed(cell.seed).child("attack", cell.attack.name),
             transfers=surrogate is not None,
             clean_answers={}
             if attack is not None and acts(attack, "tamper")
@@ -140,14 +140,14 @@ class Evaluator:
         plugin = self.catalog.defense(defense)
         if not acts(plugin, "harden"):
             return victim
-        seed = Seed(fit.seed).child("harden", str(defense))
+        seed = Seed(fit.seed).child("harden", defense.name)
         with self.watcher.task(f"preparing {defense}"), private_randomness(seed):
             return plugin.harden(victim, self.trainings.data(fit), seed).eval()
 
     def _tampered(self, cell: Cell, fit: Fit, attack: Attack[Any]) -> nn.Module:
         import copy
 
-        seed = Seed(cell.seed).child("tamper", str(cell.attack))
+        seed = Seed(cell.seed).child("tamper", cell.attack.name)
         victim = attack.tamper(copy.deepcopy(self.trainings.victim(fit)), cell.budget, seed).eval()
         return self._harden(fit, cell.defense, victim).eval()
 

@@ -143,7 +143,7 @@ class Trainings:
         return victim
 
     def _untrained(self, fit: Fit) -> Victim:
-        with private_randomness(Seed(fit.seed).child("weights", fit.role, str(fit.victim))):
+        with private_randomness(Seed(fit.seed).child("weights", fit.role, fit.victim.name)):
             return self.catalog.victim(fit.victim)
 
     def _fit(self, fit: Fit, victim: Victim) -> None:
@@ -151,7 +151,7 @@ class Trainings:
         start = warm_start(fit, self.catalog)
         if start:
             victim.load_state_dict(self.victim(start).state_dict())
-        data, seed = self.data(fit), Seed(fit.seed).child("fit", str(fit.victim), str(fit.defense))
+        data, seed = self.data(fit), Seed(fit.seed).child("fit", fit.victim.name, fit.defense.name)
         with self.watcher.task(f"training {fit}"), private_randomness(seed):
             module = self.catalog.defense(fit.defense).robustify(
                 victim.train(), data, seed.child("robustify")

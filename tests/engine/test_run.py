@@ -357,6 +357,25 @@ def test_the_query_budget_stops_an_attack(registry: Registry, execute: Run) -> N
     assert value(the(outcome, "greedy")) == value(the(outcome, "worst"))
 
 
+@dataclass(frozen=True)
+class Dice(Attack[Points]):
+    """Remembers its draws in the points. Source: this test."""
+
+    threat = ThreatModel("none", DISTANCE)
+    patience: int = 1
+
+    def perturb(self, view: View[Points], batch: Points, budget: float, draw: Draws) -> Points:
+        return batch.replace(point=batch.point + draw.uniform(2, low=-budget, high=budget))
+
+
+def test_options_do_not_change_the_draws(registry: Registry, execute: Run) -> None:
+    """The same starts whatever the options, so that more restarts or patience never find less; another seed differs."""
+    registry.attack("linear/dice", Dice)
+    one, two = (value(r, "margin") for r in execute(attacks=("dice", "dice:patience=2")).records)
+    assert one == two
+    assert value(execute("other", attacks="dice", seed=1).records[0], "margin") != one
+
+
 # --- knowledge and transfer ----------------------------------------------------------------------------------------
 
 
