@@ -11,6 +11,7 @@ Source: the mixing function is SplitMix64's finaliser (Steele, Lea, Flood, OOPSL
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -155,4 +156,14 @@ class Noise(nn.Module):
 
     def forward(self, ids: Sequence[str], device: torch.device | str = "cpu") -> Draws:
         """Fresh streams for these examples in the current round."""
-        return self.seed.child("round", self.round).draws(ids, device)
+        draws = self.seed.child("round", self.round).draws(ids, device)
+        if not self.round:
+            return draws
+        # An attacker who asks k times about one example in one batch sees k noises.
+        seen: Counter[str] = Counter()
+        copies = []
+        for name in ids:
+            copies.append(seen[name])
+            seen[name] += 1
+        number = torch.tensor(copies, dtype=torch.long, device=draws.keys.device)
+        return Draws(torch.where(number > 0, _mix(draws.keys + number * _GOLDEN), draws.keys))

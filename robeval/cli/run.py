@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 @click.command("run")
 @click.argument("what", required=False, metavar="[DOMAIN|EXPERIMENT.yaml]")
 @click.option(
-    "-a", "--attack", "attacks", multiple=True, metavar="SPEC", help="An attack: name:option=value,..."
+    "-a",
+    "--attack",
+    "attacks",
+    multiple=True,
+    metavar="SPEC",
+    help="An attack: name:option=value,... The clean row comes by itself.",
 )
 @click.option("-d", "--defense", "defenses", multiple=True, metavar="SPEC", help="A defense.")
 @click.option("--dataset", "datasets", multiple=True, metavar="SPEC", help="A dataset.")
@@ -40,7 +45,7 @@ if TYPE_CHECKING:
     "--batch-size", type=click.IntRange(1), help="Examples attacked together; figures do not depend on it."
 )
 @click.option("--accelerator", help="Lightning's accelerator: auto, cpu, gpu...")
-@click.option("--devices", help="Lightning's devices: auto, 1, ...")
+@click.option("--devices", help="Lightning's devices; one device a cell so far: 1 or auto.")
 @click.option("--precision", help="Lightning's precision: 32-true, 64-true, bf16-mixed...")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/<domain>-<experiment's digest>."
@@ -100,10 +105,14 @@ def _run(what: str | None, flags: dict[str, Any], words: Sequence[str], *, debug
 def _experiment(what: str | None, flags: dict[str, Any]) -> Experiment:
     """The document named or described by the flags; flags win over the file."""
     from robeval.engine.experiment import build_experiment, read_experiment, specs
+    from robeval.plugins.specs import PluginSpec
 
     given: dict[str, Any] = {
         name: specs(flags[name]) for name in ("attacks", "defenses", "datasets", "victims") if flags[name]
     }
+    if "attacks" in given:
+        # Every attacked figure is read against the clean one.
+        given["attacks"] = tuple(dict.fromkeys((PluginSpec(name="none"), *given["attacks"])))
     given |= {name: flags[name] for name in ("seeds", "seed", "max_examples") if flags[name] is not None}
     if flags["budgets"]:
         given["budgets"] = _numbers(flags["budgets"])
@@ -159,6 +168,7 @@ def _execute(plan: Plan, flags: dict[str, Any], words: Sequence[str], *, debug: 
     from robeval.engine.progress import Watcher, watcher_for
     from robeval.engine.run import Interrupted, answering_ctrl_c, run
 
+    _check_metrics(plan, flags["metrics"])
     folder = flags["out"] or Path("runs") / f"{plan.experiment.domain}-{plan.experiment.identity()}"
     cache = Cache(cache_directory(), fresh=flags["fresh"])
     watcher = Watcher() if flags["quiet"] else watcher_for(Console(stderr=True))
@@ -170,6 +180,17 @@ def _execute(plan: Plan, flags: dict[str, Any], words: Sequence[str], *, debug: 
         return _interrupted(repeat)
     _report(outcome, flags)
     return outcome.exit_code(strict=flags["strict"])
+
+
+def _check_metrics(plan: Plan, wanted: Sequence[str]) -> None:
+    from robeval.errors import nearest
+
+    known = [metric.name for metric in plan.catalog.domain.metrics]
+    for name in wanted:
+        if name not in (*known, "all"):
+            near = nearest(name, known)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise UsageError(f"no metric '{name}'.{hint} Known: {', '.join(known)}")
 
 
 def _report(outcome: Outcome, flags: dict[str, Any]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from robeval.engine.progress import Watcher
 from robeval.engine.quiet import quiet_lightning
 from robeval.engine.sources import module_digest, source_digest
 from robeval.engine.train import Trainings, private_randomness
+from robeval.errors import DataError
 from robeval.plugins.contracts import Attack
 from robeval.plugins.data import Dataset
 from robeval.plugins.threat import Budget, ThreatModel
@@ -90,6 +93,11 @@ class Evaluator:
                 "seed": cell.seed,
                 "examples": self.experiment.max_examples,
                 "precision": self.experiment.execution.precision,
+                "hardware": [
+                    self.experiment.execution.accelerator,
+                    torch.cuda.is_available(),
+                    torch.__version__,
+                ],
             },
         )
 
@@ -193,7 +201,7 @@ class Evaluator:
             pending = [number for number in range(count) if number not in found]
             if pending:
                 self._test(stage, examples, pending, size, keep)
-        rows = Rows.join([found[number] for number in range(count)])
+        rows = Rows.join(_filled([found[number] for number in range(count)], examples, size))
         record = finished_record(cell, self.catalog, rows, stage.judged)
         files = {"parquet": rows.to_parquet()}
         if rows.adversarial:
@@ -214,25 +222,50 @@ class Evaluator:
             return number, examples.select(slice(number * size, (number + 1) * size))
 
         loader: Any = DataLoader(pending, batch_size=None, collate_fn=chunk)  # type: ignore[arg-type]
-        with quiet_lightning(), cpu_afterwards(stage):
+        with quiet_lightning(), cpu_afterwards(stage, self.experiment.execution.precision):
             trainer = pl.Trainer(inference_mode=False, **trainer_arguments(self.experiment.execution))
             module = EvaluationModule(stage, keep, self.watcher.passes)
             trainer.test(module, dataloaders=loader, verbose=False)
 
 
 @contextmanager
-def cpu_afterwards(stage: Stage) -> Iterator[None]:
-    """Victims that are shared between cells return to the CPU and to single precision."""
+def cpu_afterwards(stage: Stage, precision: str) -> Iterator[None]:
+    """Victims that are shared between cells return to the CPU, and to single precision where Lightning changed it."""
     try:
         yield
     finally:
-        stage.judged.cpu().float()
-        stage.attacked.cpu().float()
+        for victim in (stage.judged, stage.attacked):
+            victim.cpu()
+            if precision in ("64", "64-true", "bf16-true", "16-true"):
+                victim.float()
+
+
+def _filled(chunks: list[Rows], examples: Batch, size: int) -> list[Rows]:
+    """The chunks with the same adversarial tensors in each: where a chunk changed nothing, the clean ones."""
+    names = {name for rows in chunks for name in rows.adversarial}
+    clean = examples.tensors()
+    return [
+        replace(
+            rows,
+            adversarial={
+                name: rows.adversarial.get(
+                    name, clean[name][number * size : (number + 1) * size].cpu().numpy()
+                )
+                for name in sorted(names)
+            },
+        )
+        for number, rows in enumerate(chunks)
+    ]
 
 
 def chosen_examples(dataset: Dataset, most: int | None) -> Batch:
     """At most `most` test examples, chosen by a hash of their ids, in the dataset's order."""
     examples = dataset.split("test")
+    twice = [name for name, count in Counter(examples.ids).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"the test split names an example twice: '{twice[0]}'; every example needs an id of its own"
+        )
     if most is None or len(examples) <= most:
         return examples
     lots = Seed(0).child("examples").draws(examples.ids).bits(1).squeeze(1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from robeval.engine.plan import CERTIFICATE, Catalog, Cell
-from robeval.plugins.contracts import Certifies, Domain, Metric
+from robeval.plugins.contracts import Certifies, Domain, Metric, NoAttack
 from robeval.plugins.threat import Budget
 from robeval.results.records import BudgetRecord, CellRecord, Cost, Evidence, Figure, Status, Verdict
 from robeval.results.store import Rows
@@ -117,12 +117,13 @@ def _grant(cell: Cell, catalog: Catalog, judged: Any) -> tuple[BudgetRecord, str
         return record, f"proven for every input with {budget.name} ≤ {value:g} {budget.unit}"
     attack = catalog.attack(cell.attack)
     budget = attack.threat.budget
-    text = str(attack.threat) if attack.threat.goal != "none" else "nothing is perturbed"
+    granted = attack.threat.granting(cell.budget)
+    text = "nothing is perturbed" if isinstance(attack, NoAttack) else str(granted)
     if attack.transfers_from:
-        text = (
-            f"transfer: white-box on the surrogate {attack.transfers_from}, the victim is never asked; "
-            + text
+        known = (
+            f"transfer: {granted.access} on the surrogate {attack.transfers_from}, the victim is never asked"
         )
+        text = known + str(granted).removeprefix(granted.access)
     return BudgetRecord(name=budget.name, unit=budget.unit, value=cell.budget), text
 
 
@@ -135,7 +136,7 @@ def _facts(cell: Cell, catalog: Catalog, rows: Rows) -> Facts:
         access=threat.access if threat else "none",
         budget=cell.budget,
         budget_unit=threat.budget.unit if threat else "",
-        is_attack=threat is not None and threat.goal != "none",
+        is_attack=not certificate and not isinstance(catalog.attack(cell.attack), NoAttack),
         transfers=not certificate and bool(catalog.attack(cell.attack).transfers_from),
         n=len(rows),
         headline=headline.name,

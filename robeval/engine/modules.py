@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from robeval.arrays import Batch, is_finite, per_example
-from robeval.errors import PluginError, QueryBudgetSpent
-from robeval.plugins.contracts import Attack, Certifies, Domain, Trial
+from robeval.errors import PluginError, QueryBudgetSpent, UsageError
+from robeval.plugins.contracts import Attack, Certifies, Domain, NoAttack, Trial
 from robeval.plugins.threat import ThreatModel
-from robeval.plugins.views import View, under_attack, versions
+from robeval.plugins.views import View, restore_weights, under_attack, weights_of
 from robeval.results.store import Rows
 from robeval.seeding import Seed
 
@@ -72,16 +72,20 @@ def attacked_rows(
 ) -> Rows:
     """One chunk from clean examples to outcomes."""
     domain = stage.domain
-    original = clean.select(slice(None)).replace(**{n: v.clone() for n, v in clean.tensors().items()})
-    before = versions(stage.judged)
-    adversarial, view, seconds = _attack(stage, attack, clean, passes)
+    # The examples are shared by all cells: an attack gets a copy, and the weights come back as they were.
+    original = clean
+    given = clean.replace(**{name: value.clone() for name, value in clean.tensors().items()})
+    before = [(victim, weights_of(victim)) for victim in (stage.judged, stage.attacked)]
+    adversarial, view, seconds = _attack(stage, attack, given, passes)
+    changed = [restore_weights(victim, saved) for victim, saved in before]
     observed = view.observations() if not stage.transfers else {**view.observations(), "queries": 0.0}
     observed["seconds"] = seconds
-    observed["input_changed"] = 0.0 if clean.identical(original) else float(len(original))
-    observed["weights_changed"] = float(versions(stage.judged) != before)
+    observed["input_changed"] = 0.0 if given.identical(original) else float(len(original))
+    observed["weights_changed"] = float(any(changed))
     observed["in_training_mode"] = float(any(module.training for module in stage.judged.modules()))
 
     spent, over, malformed = check_budget(domain, stage.threat, stage.budget, original, adversarial)
+    observed["budget_unmeasured"] = float(_must_be_measured(attack, stage.threat, spent))
     invalid = over | malformed
     observed |= {"over_budget": float((over & ~malformed).sum()), "malformed": float(malformed.sum())}
     observed["invalid"] = float(invalid.sum())
@@ -133,6 +137,10 @@ def _attack(
             adversarial = attack.perturb(view, clean, stage.budget, draw)
         except QueryBudgetSpent:
             adversarial = view.submitted if view.submitted is not None else clean
+        except UsageError as error:
+            raise PluginError(f"{type(attack).__name__}: {error}") from error
+        finally:
+            view.close()
     seconds = time.perf_counter() - started
     if type(adversarial) is not type(clean):
         raise PluginError(
@@ -173,6 +181,19 @@ def check_budget(
         malformed |= where.cpu() & ~known.get(problem, torch.zeros_like(malformed))
     malformed |= torch.stack([~value.isfinite() for value in spent.values()]).any(0) if spent else malformed
     return spent, over, malformed
+
+
+def _must_be_measured(attack: Attack[Any], threat: ThreatModel, spent: Mapping[str, Tensor]) -> bool:
+    """Whether nobody measured the budget. Raises PluginError when an attack on inputs names an unknown measure."""
+    if isinstance(attack, NoAttack):
+        return False
+    unknown = [name for name in (threat.budget.name, *threat.constraints) if name not in spent]
+    if unknown and type(attack).perturb is not Attack.perturb:
+        raise PluginError(
+            f"{type(attack).__name__} limits '{unknown[0]}', which the domain does not measure. "
+            f"It measures: {', '.join(spent)}"
+        )
+    return bool(unknown)
 
 
 def _clean_answer(

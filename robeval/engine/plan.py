@@ -10,7 +10,7 @@ from typing import Any
 
 from robeval.engine.experiment import Experiment
 from robeval.engine.sources import source_digest
-from robeval.errors import UnknownPlugin, UsageError
+from robeval.errors import OptionError, PluginError, UnknownPlugin, UsageError
 from robeval.plugins.contracts import Attack, Certifies, Defense, Domain
 from robeval.plugins.data import Dataset
 from robeval.plugins.options import configure, identity
@@ -96,7 +96,7 @@ class Catalog:
         return identity(self.cls(kind, spec), spec.options, f"{kind} '{spec.name}'")
 
     def canonical(self, kind: str, spec: PluginSpec) -> PluginSpec:
-        """The spec with the name as registered (no domain prefix), its options checked.
+        """The spec with the name as registered (no domain prefix), its options checked, defaults left out.
 
         Raises UnknownPlugin or OptionError.
         """
@@ -105,12 +105,29 @@ class Catalog:
             raise UsageError(
                 f"{kind} '{entry.name}' belongs to domain '{entry.domain}', but the experiment's is '{self.name}'."
             )
-        self.effective(kind, spec)
-        return PluginSpec(name=entry.short, options=spec.options)
+        usual = self._usual(kind, spec)
+        effective = self.effective(kind, spec)
+        given = {name.replace("-", "_") for name in spec.options}
+        options = {name: effective[name] for name in sorted(given) if effective[name] != usual.get(name, ...)}
+        return PluginSpec(name=entry.short, options=options)
+
+    def _usual(self, kind: str, spec: PluginSpec) -> dict[str, Any]:
+        """The defaults; nothing where an option has none."""
+        try:
+            return identity(self.cls(kind, spec), {})
+        except OptionError:
+            return {}
 
     def attack(self, spec: PluginSpec) -> Attack[Any]:
-        """The configured attack."""
-        return self._once("attack", spec)  # type: ignore[no-any-return]
+        """The configured attack. Raises PluginError when it acts where its threat model grants nothing."""
+        attack: Attack[Any] = self._once("attack", spec)
+        for hook, access in (("poison", "data"), ("tamper", "weights")):
+            if acts(attack, hook) and attack.threat.access != access:
+                raise PluginError(
+                    f"attack '{spec.name}' overrides {hook}, but its threat model grants access "
+                    f"'{attack.threat.access}'. Declare ThreatModel(access='{access}')."
+                )
+        return attack
 
     def defense(self, spec: PluginSpec) -> Defense:
         """The configured defense."""
@@ -133,7 +150,9 @@ class Catalog:
         if key not in self._digests:
             content = [self.dataset(spec).fingerprint()] if kind == "dataset" else []
             source = source_digest(self.cls(kind, spec))
-            self._digests[key] = [spec.name, self.effective(kind, spec), source, *content]
+            cls = self.cls(kind, spec)
+            name = f"{cls.__module__}:{cls.__qualname__}"
+            self._digests[key] = [spec.name, name, self.effective(kind, spec), source, *content]
         return self._digests[key]
 
     def _once(self, kind: str, spec: PluginSpec) -> Any:

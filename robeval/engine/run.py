@@ -106,7 +106,8 @@ def _guarded(evaluator: Evaluator, cell: Cell, *, debug: bool) -> tuple[CellReco
     except UsageError:
         # The same mistake would meet every cell: say it once and stop.
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # A plugin that calls sys.exit fails its cell, not the run.
         if debug:
             raise
         if isinstance(error, RobevalError):

@@ -10,10 +10,14 @@ import ast
 import hashlib
 import importlib.util
 import sys
+import sysconfig
 from functools import lru_cache
 from pathlib import Path
 
 _OURS = ("robeval", "robeval_attacks", "robeval_defenses", "robeval_datasets")
+_INSTALLED = tuple(
+    {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
 # Faces and shells never change a figure.
 _IGNORED = ("robeval.cli", "robeval.report")
 
@@ -39,15 +43,23 @@ def _closure(start: str, roots: tuple[str, ...]) -> set[str]:
     waiting = [start]
     while waiting:
         module = waiting.pop()
-        if module in found or module.split(".")[0] not in roots or module.startswith(_IGNORED):
+        if module in found or module.startswith(_IGNORED):
             continue
         path = _file(module)
+        if module.split(".")[0] not in roots and (path is None or _is_installed(path)):
+            continue
         if path is None and module != start:
             continue
         found.add(module)
         if path is not None:
             waiting.extend(_imports(path, module))
     return found
+
+
+def _is_installed(path: Path) -> bool:
+    """Python's own or a package's file; a guest's helper beside its plugin file is neither."""
+    in_packages = {"site-packages", "dist-packages"} & set(path.parts)
+    return bool(in_packages) or any(path.is_relative_to(folder) for folder in _INSTALLED)
 
 
 @lru_cache(maxsize=2048)

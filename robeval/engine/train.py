@@ -20,7 +20,7 @@ from robeval.engine.precision import trainer_arguments
 from robeval.engine.quiet import quiet_lightning
 from robeval.engine.sources import module_digest
 from robeval.errors import MissingFile, RobevalError
-from robeval.plugins.data import Dataset
+from robeval.plugins.data import Dataset, TrainingOnly
 from robeval.plugins.victim import Victim
 from robeval.results.files import file_checksum
 from robeval.seeding import Seed
@@ -87,7 +87,7 @@ class Trainings:
     def data(self, fit: Fit) -> Dataset:
         """The dataset as that training saw it: poisoned, then sanitised."""
         if fit not in self._data:
-            data = self.catalog.dataset(fit.dataset)
+            data: Dataset = TrainingOnly(self.catalog.dataset(fit.dataset))
             seed = Seed(fit.seed)
             if fit.attack != NONE:
                 data = self.catalog.attack(fit.attack).poison(data, fit.budget, seed.child("poison"))

@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from robeval.arrays import Batch
+from robeval.errors import AccessError
 
 Split = Literal["train", "val", "test"]
 
@@ -110,6 +111,25 @@ class Replaced(Dataset):
     def fingerprint(self) -> str:
         """The original's: what changed it is part of the training node's identity."""
         return self.original.fingerprint()
+
+
+class TrainingOnly(Dataset):
+    """A dataset as plugins get it: without the examples that they will be judged on."""
+
+    def __init__(self, original: Dataset) -> None:
+        super().__init__()
+        self._original = original
+        self.domain = original.domain  # type: ignore[misc]
+
+    def load(self, split: Split) -> Batch:
+        """The train or val split. Raises AccessError for the test split."""
+        if split == "test":
+            raise AccessError("attacks and defenses may not see the test split; use 'train' or 'val'")
+        return self._original.split(split)
+
+    def fingerprint(self) -> str:
+        """The original's."""
+        return self._original.fingerprint()
 
 
 @lru_cache(maxsize=4096)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 Access = Literal["none", "white-box", "score", "decision", "rank", "data", "weights"]
@@ -33,6 +34,12 @@ class Budget:
     default: float
     meaning: str = ""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.default < math.inf:
+            raise ValueError(
+                f"the default of budget '{self.name}' must be finite and ≥ 0, not {self.default:g}"
+            )
+
     def __str__(self) -> str:
         return f"{self.name} ≤ {self.default:g} {self.unit}".rstrip()
 
@@ -54,6 +61,10 @@ class ThreatModel:
     def __post_init__(self) -> None:
         if self.access not in ACCESS:
             raise ValueError(f"access {self.access!r} is not one of {', '.join(ACCESS)}")
+
+    def granting(self, budget: float) -> ThreatModel:
+        """The same threat model at another budget."""
+        return replace(self, budget=replace(self.budget, default=budget))
 
     def __str__(self) -> str:
         limits = [str(self.budget), *self.constraints]

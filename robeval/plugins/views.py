@@ -1,6 +1,5 @@
 """What an attack sees of the victim: as much as its threat model grants, and every question is counted."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
@@ -8,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.hooks import RemovableHandle
 
 from robeval.arrays import Batch, per_example
 from robeval.errors import AccessError, QueryBudgetSpent
@@ -36,8 +36,10 @@ class View(Generic[B]):
         ids: Sequence[str],
         progress: Callable[[int], None] | None = None,
     ) -> None:
-        self.threat = threat
-        self.queries = torch.zeros(len(ids), dtype=torch.long)
+        self._threat = threat
+        self._queries = torch.zeros(len(ids), dtype=torch.long)
+        self._asking = False
+        self._watching: RemovableHandle | None = None
         self.forward_rows = 0
         self.backward_rows = 0
         self.submitted: B | None = None
@@ -52,23 +54,38 @@ class View(Generic[B]):
         self._asked_slope = torch.zeros(len(ids), dtype=torch.bool)
         self._broken_slope = torch.zeros(len(ids), dtype=torch.bool)
 
+    @property
+    def threat(self) -> ThreatModel:
+        """The grant; it cannot be exchanged."""
+        return self._threat
+
+    @property
+    def queries(self) -> Tensor:
+        """What every example has asked so far: a copy, int64 [examples]."""
+        return self._queries.clone()
+
     def __call__(self, batch: B) -> Any:
         """The victim's answer for every row.
 
         Raises AccessError without a grant to ask, QueryBudgetSpent when an example has no queries left.
         """
-        if self.threat.access not in ASKING:
+        if self._threat.access not in ASKING:
             raise AccessError(
-                f"this attack's threat model grants access '{self.threat.access}' "
-                f"({MEANING[self.threat.access]}), but it asked the victim. "
+                f"this attack's threat model grants access '{self._threat.access}' "
+                f"({MEANING[self._threat.access]}), but it asked the victim. "
                 f"Declare ThreatModel(access='score') or 'white-box', or do not call the view."
             )
         rows = self._count(batch)
-        for noise in self._noises:
-            noise.round += 1
-        if self.threat.access != "white-box":
+        self._asking = True
+        try:
+            return self._answer(batch, rows)
+        finally:
+            self._asking = False
+
+    def _answer(self, batch: B, rows: Tensor) -> Any:
+        if self._threat.access != "white-box":
             with torch.no_grad():
-                return self._domain.reveal(self._victim(batch), self.threat.access)
+                return self._domain.reveal(self._victim(batch), self._threat.access)
         # A cuDNN RNN refuses to go backward in evaluation mode; elsewhere this changes nothing.
         with torch.backends.cudnn.flags(enabled=False):
             watched = self._watched(batch, rows)
@@ -77,20 +94,37 @@ class View(Generic[B]):
     @property
     def module(self) -> nn.Module:
         """The (defended) victim itself: weights, submodules, gradients. White-box access only."""
-        if self.threat.access != "white-box":
+        if self._threat.access != "white-box":
             raise AccessError(
-                f"this attack's threat model grants access '{self.threat.access}' "
-                f"({MEANING[self.threat.access]}), but it reached for the module. "
+                f"this attack's threat model grants access '{self._threat.access}' "
+                f"({MEANING[self._threat.access]}), but it reached for the module. "
                 "Declare ThreatModel(access='white-box') if the attacker has the weights."
             )
+        if self._watching is None:
+            self._watching = self._victim.register_forward_pre_hook(self._asked_directly)
         return self._victim
+
+    def close(self) -> None:
+        """The attack is over: nothing is counted any more."""
+        if self._watching is not None:
+            self._watching.remove()
+
+    def left(self, batch: B) -> Tensor:
+        """Queries that the example of each row has left: int64 [rows]; a very large number without a limit."""
+        limit = torch.iinfo(torch.long).max if self._threat.queries is None else self._threat.queries
+        return limit - self._queries[self._places(batch)]
+
+    def _asked_directly(self, module: nn.Module, given: tuple[Any, ...]) -> None:
+        """A call of `view.module` is a question like any other."""
+        if not self._asking and given and isinstance(given[0], Batch):
+            self._count(given[0])
 
     @property
     def remaining(self) -> int | None:
         """Queries that the busiest example has left; None without a limit."""
-        if self.threat.queries is None:
+        if self._threat.queries is None:
             return None
-        return self.threat.queries - int(self.queries.max()) if len(self.queries) else self.threat.queries
+        return self._threat.queries - int(self._queries.max()) if len(self._queries) else self._threat.queries
 
     def submit(self, adversarial: B) -> None:
         """The best so far: what counts if the query budget stops the attack."""
@@ -99,7 +133,7 @@ class View(Generic[B]):
     def note(self, status: str, batch: B, where: Tensor) -> None:
         """Say what became of some rows (`stationary`, `not_converged`...); kept with the examples. bool [rows]."""
         places = self._places(batch)
-        self.notes.setdefault(status, torch.zeros(len(self.queries), dtype=torch.bool))
+        self.notes.setdefault(status, torch.zeros(len(self._queries), dtype=torch.bool))
         self.notes[status][places[where.cpu()]] = True
 
     def watch(self, variable: Tensor, batch: B) -> Tensor:
@@ -115,7 +149,7 @@ class View(Generic[B]):
         return {
             "forward": float(self.forward_rows),
             "backward": float(self.backward_rows),
-            "queries": float(self.queries.sum()),
+            "queries": float(self._queries.sum()),
             "gradient_examples": float(asked.sum()),
             "zero_gradient_examples": float((self._flat & asked).sum()),
             "nan_gradient_examples": float((self._broken_slope & asked).sum()),
@@ -133,12 +167,26 @@ class View(Generic[B]):
         return self._rows[1]
 
     def _count(self, batch: Batch) -> Tensor:
+        uneven = {n: v.shape[0] for n, v in batch.tensors().items() if v.shape[0] != len(batch.ids)}
+        if uneven:
+            raise AccessError(
+                f"the attack asked with {uneven} rows for {len(batch.ids)} ids; "
+                "make further rows with batch.repeat or batch.select, so that each is counted"
+            )
         places = self._places(batch)
-        asked = torch.bincount(places, minlength=len(self.queries))
-        limit = self.threat.queries
-        if limit is not None and bool(((self.queries + asked) > limit).any()):
+        asked = torch.bincount(places, minlength=len(self._queries))
+        limit = self._threat.queries
+        over = torch.zeros_like(asked, dtype=torch.bool) if limit is None else self._queries + asked > limit
+        if bool((over & (asked > 0)).any()):
+            if not bool(over[asked > 0].all()):
+                raise AccessError(
+                    f"{int(over.sum())} of {len(over)} examples have no queries left of {limit}, the others have: "
+                    "drop the rows where `view.left(batch)` is used up, and ask for the rest"
+                )
             raise QueryBudgetSpent(f"the query budget of {limit} an example is spent")
-        self.queries += asked
+        for noise in self._noises:
+            noise.round += 1
+        self._queries += asked
         self.forward_rows += len(places)
         if self._progress is not None:
             self._progress(self.forward_rows)
@@ -196,17 +244,36 @@ def under_attack(victim: nn.Module) -> Iterator[None]:
     frozen = [parameter for parameter in victim.parameters() if parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
+    _set_round(victim, 1)
     try:
         with torch.enable_grad():
             yield
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
-        for module in victim.modules():
-            if isinstance(module, Noise):
-                module.round = 0
+        _set_round(victim, 0)
 
 
-def versions(victim: nn.Module) -> Counter[str]:
-    """A cheap mark of the weights: PyTorch counts every in-place change of a tensor."""
-    return Counter({name: value._version for name, value in victim.state_dict(keep_vars=True).items()})
+def _set_round(victim: nn.Module, number: int) -> None:
+    for module in victim.modules():
+        if isinstance(module, Noise):
+            module.round = number
+
+
+def weights_of(victim: nn.Module) -> dict[str, Tensor]:
+    """A copy of all weights and buffers."""
+    return {name: value.detach().clone() for name, value in victim.state_dict().items()}
+
+
+def restore_weights(victim: nn.Module, saved: dict[str, Tensor]) -> bool:
+    """Put the weights back as they were; True if any had changed, by whatever way."""
+    changed = False
+    with torch.no_grad():
+        for name, value in victim.state_dict().items():
+            same = value.shape == saved[name].shape and torch.equal(
+                value.nan_to_num(), saved[name].nan_to_num()
+            )
+            if not same:
+                changed = True
+                value.copy_(saved[name])
+    return changed

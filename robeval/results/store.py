@@ -186,6 +186,9 @@ class RunFolder:
         """Store a finished cell: its record and `files` (by extension: parquet, safetensors)."""
         folders = {"parquet": "examples", "safetensors": "artifacts"}
         sums = {}
+        for ending, folder in folders.items():
+            if ending not in files:
+                (self.path / folder / f"{record.id}.{ending}").unlink(missing_ok=True)
         for ending, content in files.items():
             name = f"{folders[ending]}/{record.id}.{ending}"
             sums[name] = write_atomically(self.path / name, content)

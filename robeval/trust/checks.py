@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from robeval.trust.budget_measured import BudgetMeasured
 from robeval.trust.budget_respected import BudgetRespected
 from robeval.trust.evaluation_mode import EvaluationMode
 from robeval.trust.facts import Check, Facts, Finding
@@ -21,6 +22,7 @@ ALWAYS_ON: tuple[Check, ...] = (
     Gradients(),
     LossRose(),
     BudgetRespected(),
+    BudgetMeasured(),
     Repeatable(),
 )
 

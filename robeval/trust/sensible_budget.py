@@ -16,7 +16,7 @@ class SensibleBudget:
         """Invalid for a negative or non-finite budget, suspicious for a budget of zero."""
         if not facts.is_attack:
             return None
-        if math.isnan(facts.budget) or facts.budget < 0:
+        if not math.isfinite(facts.budget) or facts.budget < 0:
             return Finding(
                 self.name, "invalid", f"a budget of {facts.budget:g} {facts.budget_unit} means nothing"
             )

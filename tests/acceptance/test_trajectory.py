@@ -12,7 +12,7 @@ import pytest
 
 from robeval.engine.cache import Cache
 from robeval.engine.experiment import build_experiment, specs
-from robeval.engine.plan import make_plan
+from robeval.engine.plan import Catalog, make_plan
 from robeval.engine.progress import Watcher
 from robeval.engine.run import run
 from robeval.plugins.discovery import built_in
@@ -67,9 +67,12 @@ SEARCH, PLUS = f"search:{EFFORT}", f"search-plus:{EFFORT}"
 REPO, ADAPTIVE = f"sa-attack:{EFFORT},mode=repo", f"sa-attack:{EFFORT}"
 
 
+CATALOG = Catalog(built_in(), "trajectory")
+
+
 def named(text: str) -> str:
     """A spec as records spell it."""
-    return str(specs((text,))[0])
+    return str(CATALOG.canonical("attack", specs((text,))[0]))
 
 
 def test_search_beats_clean_and_random(matrix: Callable[..., Matrix]) -> None:

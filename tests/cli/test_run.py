@@ -33,7 +33,7 @@ def test_json_goes_to_stdout_alone(robeval: Robeval) -> None:
     summary = json.loads(out)
     assert code == 0
     assert summary["schema"] == 1
-    assert [cell["attack"] for cell in summary["cells"]] == ["worst"]
+    assert [cell["attack"] for cell in summary["cells"]] == ["none", "worst"]
     assert "accuracy" in err
 
 
@@ -42,7 +42,7 @@ def test_the_same_command_again_is_answered_from_the_folder(robeval: Robeval) ->
     words = (*LINEAR, "-a", "worst", "--json", "-")
     first, second = robeval(*words), robeval(*words)
     assert json.loads(first[1])["cells"] == json.loads(second[1])["cells"]
-    assert "1 of 1 cells from cache" in second[2]
+    assert "2 of 2 cells from cache" in second[2]
 
 
 def test_dry_run_runs_nothing(robeval: Robeval, home: Path) -> None:
@@ -63,14 +63,17 @@ def test_a_saved_config_repeats_the_run(robeval: Robeval, home: Path) -> None:
     one, two = (json.loads((home / name).read_text()) for name in ("one.json", "two.json"))
     assert code == 0
     assert one["cells"] == two["cells"]
-    assert len(one["cells"]) == 2
+    assert len(one["cells"]) == 3
 
 
 def test_flags_win_over_the_file(robeval: Robeval, home: Path) -> None:
     """A flag beside an experiment file replaces that field."""
     robeval(*LINEAR, "-a", "worst", "--save-config", "again.yaml", "--dry-run")
     robeval("run", "again.yaml", "-a", "random-corner", "--json", "one.json")
-    assert [c["attack"] for c in json.loads((home / "one.json").read_text())["cells"]] == ["random-corner"]
+    assert [c["attack"] for c in json.loads((home / "one.json").read_text())["cells"]] == [
+        "none",
+        "random-corner",
+    ]
 
 
 def test_a_failing_cell_gives_exit_3_and_one_line(robeval: Robeval) -> None:
@@ -138,7 +141,7 @@ def test_precision_passes_through(robeval: Robeval, home: Path, precision: str) 
         "one.json",
     )
     assert robeval(*words)[0] == 0
-    (cell,) = json.loads((home / "one.json").read_text())["cells"]
+    _, cell = json.loads((home / "one.json").read_text())["cells"]
     assert cell["metrics"]["margin"]["value"] < 1.0
 
 

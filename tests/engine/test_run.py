@@ -62,6 +62,16 @@ def test_a_budget_sweep_gives_a_row_per_budget(execute: Run) -> None:
     assert len(set(accuracies)) == 3
 
 
+def test_the_threat_model_names_the_budget_of_its_cell(execute: Run) -> None:
+    """What is printed beside a figure is the grant under which it was measured, not the attack's default."""
+    outcome = execute(attacks=("worst", "worst:surrogate=fitted-line"), budgets=0.1)
+    own, transferred = (record.threat for record in outcome.records)
+    assert "distance ≤ 0.1" in own
+    assert transferred.startswith(
+        "transfer: white-box on the surrogate fitted-line, the victim is never asked; dist"
+    )
+
+
 def test_costs_are_counted_per_example(execute: Run) -> None:
     """One gradient step is one forward pass, one backward pass and one query."""
     cost = the(execute(attacks="worst"), "worst").cost

@@ -12,7 +12,7 @@ from robeval.arrays import Batch
 from robeval.errors import AccessError, QueryBudgetSpent
 from robeval.plugins.contracts import Domain, Trial
 from robeval.plugins.threat import Access, Budget, ThreatModel
-from robeval.plugins.views import View, under_attack, versions
+from robeval.plugins.views import View, restore_weights, under_attack, weights_of
 from robeval.seeding import Noise, Seed
 
 IDS = ("a", "b", "c")
@@ -138,7 +138,10 @@ def test_the_query_budget_stops_the_attack_before_the_victim_is_asked() -> None:
     view(points("a", "b"))
     view(points("a"))
     assert view.remaining == 0
+    assert view.left(points("a", "b", "c")).tolist() == [0, 1, 2]
     with pytest.raises(QueryBudgetSpent, match="budget of 2"):
+        view(points("a"))
+    with pytest.raises(AccessError, match=r"view\.left"):
         view(points("a", "c"))
     assert view.queries.tolist() == [2, 1, 0]
     assert len(victim.seen_rounds) == 2
@@ -224,7 +227,7 @@ def test_every_question_meets_fresh_noise_and_the_evaluation_meets_round_zero() 
     with under_attack(victim):
         view(points())
         view(points())
-    assert victim.seen_rounds == [1, 2]
+    assert victim.seen_rounds == [2, 3]
     assert victim.noise.round == 0
 
 
@@ -246,11 +249,11 @@ def test_weights_are_frozen_under_attack_and_restored_afterwards() -> None:
     assert not victim.still.requires_grad
 
 
-def test_a_change_of_the_weights_leaves_a_mark() -> None:
-    """An attack that writes into the victim in place is caught by the version counters."""
+def test_changed_weights_are_put_back() -> None:
+    """Whatever way an attack writes into the victim, also past autograd, it is noticed and undone."""
     victim = Victim()
-    before = versions(victim)
-    assert versions(victim) == before
-    with torch.no_grad():
-        victim.weight.add_(0.0)
-    assert versions(victim) != before
+    before = weights_of(victim)
+    assert not restore_weights(victim, before)
+    victim.weight.data = victim.weight.data + 1
+    assert restore_weights(victim, before)
+    assert torch.equal(victim.weight, before["weight"])
