@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -92,7 +93,9 @@ def call(words: Sequence[str], debug: bool = False) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without "≤" gets "?", not a crash
     try:
-        return _invoke(words)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return _invoke(words)
     except BrokenPipeError:
         _silence_stdout()
         return READER_GONE
@@ -106,6 +109,12 @@ def call(words: Sequence[str], debug: bool = False) -> int:
         return _say(str(error), FAILED, debug)
     except Exception as error:
         return _say(_unexpected(error), FAILED, debug)
+
+
+def _warn(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+    """A warning for people: what, and not in which line of our code."""
+    if issubclass(category, UserWarning):
+        print(f"warning: {message}", file=sys.stderr)
 
 
 def _invoke(words: Sequence[str]) -> int:

@@ -55,7 +55,7 @@ def plan_table(plan: Plan) -> Group:
     examples = plan.experiment.max_examples or 0
     trainings = Trainings(plan.catalog, Cache(cache_directory()), plan.experiment.execution, Watcher())
     fits = Table(title="Trainings (each shared by all cells that need it)", title_justify="left")
-    fits.add_column("victim")
+    fits.add_column("victim", overflow="fold")
     fits.add_column("steps", justify="right")
     fits.add_column("state")
     seconds = 0.0
@@ -66,7 +66,8 @@ def plan_table(plan: Plan) -> Group:
         fits.add_row(str(fit), str(steps), "cached" if cached else "to train")
     rows = Table(title="Cells", title_justify="left")
     for name in ("attack", "knowledge", "budget", "victim", "cells", "passes/example", "about"):
-        rows.add_column(name, justify="left" if name in ("attack", "knowledge", "victim") else "right")
+        is_text = name in ("attack", "knowledge", "victim")
+        rows.add_column(name, justify="left" if is_text else "right", overflow="fold")
     grouped: dict[tuple[str, str, float, str], list[Cell]] = {}
     for cell in plan.cells:
         grouped.setdefault((str(cell.attack), cell.knowledge, cell.budget, str(cell.victim)), []).append(cell)

@@ -167,3 +167,14 @@ def test_a_terminal_without_unicode_gets_question_marks(
     done = python("-m", "robeval", "show", "none", "--kind", "attack", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert "nothing ? 0" in done.stdout
+
+
+def test_a_warning_is_a_sentence(robeval, home, guest) -> None:
+    """A warning says what is odd about the data, not which line of our code noticed it."""
+    guest.write_text(
+        "import warnings\nfrom robeval.testing import linear\n"
+        "def register(registry):\n    warnings.warn('rows are given twice')\n    linear.register(registry)\n"
+    )
+    err = robeval("list", "--plugin", guest).err
+    assert "warning: rows are given twice" in err
+    assert "guest.py" not in err

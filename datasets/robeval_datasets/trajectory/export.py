@@ -60,7 +60,7 @@ def _atomically(folder: Path, fill: Callable[[Path], str]) -> str:
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
-    return f"{folder}: {told}"
+    return f"{folder}: {told}".replace("root=...", f"root={folder}")
 
 
 def _nuscenes(folder: Path, world: Synthetic, scenes: int) -> str:
