@@ -98,7 +98,7 @@ class Trajectory(Domain[SceneBatch]):
             "sa-attack:restarts=4,iterations=50",
         ),
         defenses=("none", "smoothing", "augmentation", "adversarial-training", "randomised-smoothing"),
-        max_examples=96,
+        max_examples=72,
     )
 
     def score(self, trial: Trial[SceneBatch]) -> Mapping[str, Tensor]:
