@@ -20,7 +20,7 @@ from robeval.engine.cache import Cache, content_key
 from robeval.engine.experiment import Experiment
 from robeval.engine.figures import blank_record, finished_record
 from robeval.engine.modules import EvaluationModule, Stage
-from robeval.engine.plan import CERTIFICATE, NONE, Catalog, Cell, Fit, acts, surrogate_fit, victim_fit
+from robeval.engine.plan import CERTIFICATE, Catalog, Cell, Fit, acts, surrogate_fit, victim_fit
 from robeval.engine.precision import trainer_arguments
 from robeval.engine.progress import Watcher
 from robeval.engine.quiet import quiet_lightning
@@ -270,6 +270,3 @@ def chosen_examples(dataset: Dataset, most: int | None) -> Batch:
         return examples
     lots = Seed(0).child("examples").draws(examples.ids).bits(1).squeeze(1)
     return examples.select(torch.sort(lots.argsort()[:most]).values)
-
-
-__all__ = ["NONE", "Evaluator", "chosen_examples"]

@@ -11,7 +11,7 @@ from typing import Any
 from robeval.engine.experiment import Experiment
 from robeval.engine.sources import source_digest
 from robeval.errors import OptionError, PluginError, UnknownPlugin, UsageError
-from robeval.plugins.contracts import Attack, Certifies, Defense, Domain
+from robeval.plugins.contracts import Attack, Defense, Domain
 from robeval.plugins.data import Dataset
 from robeval.plugins.options import configure, identity
 from robeval.plugins.registry import Registry
@@ -20,8 +20,6 @@ from robeval.plugins.victim import Victim
 
 CERTIFICATE = PluginSpec(name="certificate")
 NONE = PluginSpec(name="none")
-
-__all__ = ["CERTIFICATE", "NONE", "Catalog", "Cell", "Certifies", "Fit", "Plan", "make_plan"]
 
 
 def acts(plugin: Attack[Any] | Defense, hook: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +74,6 @@ class Trainings:
         self.catalog, self.cache, self.execution, self.watcher = catalog, cache, execution, watcher
         self._victims: dict[Fit, Victim] = {}
         self._data: dict[Fit, Dataset] = {}
-        self.seconds: dict[str, float] = {}
         self._keys: dict[Fit, str] = {}
 
     def victim(self, fit: Fit) -> Victim:
@@ -147,7 +145,6 @@ class Trainings:
             return self.catalog.victim(fit.victim)
 
     def _fit(self, fit: Fit, victim: Victim) -> None:
-        started = time.perf_counter()
         start = warm_start(fit, self.catalog)
         if start:
             victim.load_state_dict(self.victim(start).state_dict())
@@ -166,7 +163,6 @@ class Trainings:
         broken = [name for name, value in _tensors(victim).items() if not value.isfinite().all()]
         if broken:
             raise RobevalError(f"training diverged ({fit}): NaN or infinity in {', '.join(broken[:3])}")
-        self.seconds[str(fit)] = time.perf_counter() - started
 
     def _trainer(self, steps: int) -> pl.Trainer:
         return pl.Trainer(

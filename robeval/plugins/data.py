@@ -33,7 +33,6 @@ class Dataset(pl.LightningDataModule, ABC):
         self.batch_size = 64
         self.train_batch_size = 64
         self.shuffle_seed = 0
-        self.start = 0
         self._splits: dict[str, Batch] = {}
 
     @abstractmethod
@@ -48,7 +47,7 @@ class Dataset(pl.LightningDataModule, ABC):
         options = {
             key: value for key, value in vars(self).items() if isinstance(value, str | int | float | bool)
         }
-        for runtime in ("batch_size", "train_batch_size", "shuffle_seed", "start", "prepare_data_per_node"):
+        for runtime in ("batch_size", "train_batch_size", "shuffle_seed", "prepare_data_per_node"):
             options.pop(runtime, None)
         files = {str(path.name): _file_digest(path) for path in self.files()}
         source = inspect.getsource(inspect.getmodule(type(self)) or type(self))

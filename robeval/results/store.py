@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load, save
 
-from robeval.errors import StoreError, UsageError
+from robeval.errors import UsageError
 from robeval.results.files import checksum, file_checksum, write_atomically
 from robeval.results.journal import Journal
 from robeval.results.records import CellRecord, RunRecord
@@ -72,7 +72,7 @@ class Rows:
         }
         tensors |= {f"adversarial.{name}": np.ascontiguousarray(v) for name, v in self.adversarial.items()}
         about = {"texts": json.dumps(dict(self.texts)), "observed": json.dumps(dict(self.observed))}
-        return _with_metadata(tensors, about)
+        return save(tensors, metadata=about)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Rows:
@@ -95,10 +95,6 @@ class Rows:
         stream = io.BytesIO()
         pq.write_table(table, stream, compression="zstd")
         return stream.getvalue()
-
-
-def _with_metadata(tensors: dict[str, np.ndarray], about: dict[str, str]) -> bytes:
-    return save(tensors, metadata=about)
 
 
 class RunFolder:
@@ -208,11 +204,3 @@ class RunFolder:
 def to_json(record: CellRecord | RunRecord) -> bytes:
     """The public JSON form."""
     return record.model_dump_json(by_alias=True, indent=1).encode() + b"\n"
-
-
-def read_cell(path: Path) -> CellRecord:
-    """A cell's record. Raises StoreError when it cannot be read."""
-    try:
-        return CellRecord.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}") from None

@@ -95,6 +95,7 @@ def test_a_failing_cell_gives_exit_3_and_one_line(robeval: Robeval) -> None:
         ((*LINEAR, "--budget", "lots"), "numbers separated by commas"),
         ((*LINEAR, "--budget", "-1"), "finite number ≥ 0"),
         (("run", "nowhere.yaml"), "no such file"),
+        ((*LINEAR, "--metric", "acuracy"), "Did you mean 'accuracy'"),
         (("run", "trajectory", "--dataset", "eth-ucy:root=nowhere"), "no such file or folder: nowhere"),
         (
             ("run", "trajectory", "--victim", "lstm:checkpoint=nowhere.ckpt"),

@@ -291,3 +291,10 @@ def test_defaults_written_out_are_the_same_cell(execute: Run) -> None:
     """`fitted-line` and `fitted-line:steps=20` are one victim and one column of cells."""
     outcome = execute(attacks="none", victims=("fitted-line", "fitted-line:steps=20"))
     assert len(outcome.records) == 1
+
+
+@pytest.mark.parametrize("default", [float("inf"), float("nan"), -1.0])
+def test_a_budget_without_bounds_is_refused(default: float) -> None:
+    """A budget that is infinite, NaN or negative is no budget."""
+    with pytest.raises(ValueError, match="finite and ≥ 0"):
+        Budget("distance", "", default)

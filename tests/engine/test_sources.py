@@ -48,3 +48,12 @@ def test_reports_never_change_a_figure() -> None:
     closure = sources._closure("robeval.testing.linear", ("robeval",))
     assert "robeval.plugins.contracts" in closure
     assert not [name for name in closure if name.startswith(("robeval.cli", "robeval.report"))]
+
+
+def test_a_helper_beside_a_plugin_file_counts(package: Path) -> None:
+    """A module of another name that is not installed belongs to the plugin that imports it."""
+    (package.parent / "beside.py").write_text("STEP = 1\n")
+    (package / "attack.py").write_text("import beside\n")
+    before = digest("guest_pkg.attack")
+    (package.parent / "beside.py").write_text("STEP = 2\n")
+    assert digest("guest_pkg.attack") != before
