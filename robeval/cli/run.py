@@ -48,6 +48,12 @@ if TYPE_CHECKING:
 @click.option("--devices", help="Lightning's devices; one device a cell so far: 1 or auto.")
 @click.option("--precision", help="Lightning's precision: 32-true, 64-true, bf16-mixed...")
 @click.option(
+    "--cell-timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="How long a cell, and each training, may take.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/<domain>-<experiment's digest>."
 )
 @click.option("--fresh", is_flag=True, help="Compute everything anew, whatever is cached.")
@@ -124,7 +130,7 @@ def _experiment(what: str | None, flags: dict[str, Any]) -> Experiment:
         given["plugins"] = tuple(str(path) for path in flags["plugin_files"])
     execution = {
         name: flags[name]
-        for name in ("batch_size", "accelerator", "devices", "precision")
+        for name in ("batch_size", "accelerator", "devices", "precision", "cell_timeout")
         if flags[name] is not None
     }
     if "devices" in execution and str(execution["devices"]).lstrip("-").isdigit():

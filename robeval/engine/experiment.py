@@ -32,6 +32,9 @@ class Execution(BaseModel):
     accelerator: str = Field(default="auto", description="Lightning's accelerator")
     devices: int | str = Field(default=1, description="Lightning's devices")
     precision: str = Field(default="32-true", description="Lightning's precision")
+    cell_timeout: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="seconds that a cell, and each training, may take"
+    )
 
 
 class Experiment(BaseModel):

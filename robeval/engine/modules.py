@@ -76,8 +76,11 @@ def attacked_rows(
     original = clean
     given = clean.replace(**{name: value.clone() for name, value in clean.tensors().items()})
     before = [(victim, weights_of(victim)) for victim in (stage.judged, stage.attacked)]
-    adversarial, view, seconds = _attack(stage, attack, given, passes)
-    changed = [restore_weights(victim, saved) for victim, saved in before]
+    try:
+        adversarial, view, seconds = _attack(stage, attack, given, passes)
+    finally:
+        # Also when the attack failed: the next cell judges the same victim.
+        changed = [restore_weights(victim, saved) for victim, saved in before]
     observed = view.observations() if not stage.transfers else {**view.observations(), "queries": 0.0}
     observed["seconds"] = seconds
     observed["input_changed"] = 0.0 if given.identical(original) else float(len(original))

@@ -19,6 +19,7 @@ from robeval.engine.evaluate import Evaluator
 from robeval.engine.figures import blank_record
 from robeval.engine.plan import Cell, Plan
 from robeval.engine.progress import Watcher
+from robeval.engine.timeout import TimedOut, time_limit
 from robeval.errors import RobevalError, UsageError
 from robeval.results.records import CellRecord, MetricRecord, RunRecord
 from robeval.results.store import RunFolder
@@ -102,15 +103,16 @@ def run(
 
 def _guarded(evaluator: Evaluator, cell: Cell, *, debug: bool) -> tuple[CellRecord, bool]:
     try:
-        return evaluator.execute(cell)
+        with time_limit(evaluator.experiment.execution.cell_timeout, str(cell)):
+            return evaluator.execute(cell)
     except UsageError:
         # The same mistake would meet every cell: say it once and stop.
         raise
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, TimedOut) as error:
         # A plugin that calls sys.exit fails its cell, not the run.
         if debug:
             raise
-        if isinstance(error, RobevalError):
+        if isinstance(error, (RobevalError, TimedOut)):
             reason = str(error)
         else:
             last = traceback.extract_tb(error.__traceback__)[-1]

@@ -18,6 +18,7 @@ from robeval.engine.plan import NONE, Catalog, Fit, acts, warm_start
 from robeval.engine.precision import trainer_arguments
 from robeval.engine.quiet import quiet_lightning
 from robeval.engine.sources import module_digest
+from robeval.engine.timeout import TimedOut, time_limit
 from robeval.errors import MissingFile, RobevalError
 from robeval.plugins.data import Dataset, TrainingOnly
 from robeval.plugins.victim import Victim
@@ -75,11 +76,19 @@ class Trainings:
         self._victims: dict[Fit, Victim] = {}
         self._data: dict[Fit, Dataset] = {}
         self._keys: dict[Fit, str] = {}
+        self._too_long: dict[Fit, TimedOut] = {}
 
     def victim(self, fit: Fit) -> Victim:
         """The trained victim, in evaluation mode."""
+        if fit in self._too_long:
+            raise self._too_long[fit]  # the other cells need not wait for it again
         if fit not in self._victims:
-            self._victims[fit] = self._obtain(fit)
+            try:
+                with time_limit(self.execution.cell_timeout, f"training {fit}"):
+                    self._victims[fit] = self._obtain(fit)
+            except TimedOut as error:
+                self._too_long[fit] = error
+                raise
         return self._victims[fit].eval()
 
     def data(self, fit: Fit) -> Dataset:
