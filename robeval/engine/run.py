@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from robeval.engine.blame import reason
 from robeval.engine.cache import Cache
 from robeval.engine.environment import environment
 from robeval.engine.evaluate import Evaluator
@@ -20,7 +20,7 @@ from robeval.engine.figures import blank_record
 from robeval.engine.plan import Cell, Plan
 from robeval.engine.progress import Watcher
 from robeval.engine.timeout import TimedOut, time_limit
-from robeval.errors import RobevalError, UsageError
+from robeval.errors import UsageError
 from robeval.results.records import CellRecord, MetricRecord, RunRecord
 from robeval.results.store import RunFolder
 
@@ -112,14 +112,10 @@ def _guarded(evaluator: Evaluator, cell: Cell, *, debug: bool) -> tuple[CellReco
         # A plugin that calls sys.exit fails its cell, not the run.
         if debug:
             raise
-        if isinstance(error, (RobevalError, TimedOut)):
-            reason = str(error)
-        else:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            reason = f"{type(error).__name__}: {error} (at {Path(last.filename).name}:{last.lineno})"
-        record = blank_record(cell, evaluator.catalog, status="failed", error=reason)
+        why = str(error) if isinstance(error, TimedOut) else reason(error)
+        record = blank_record(cell, evaluator.catalog, status="failed", error=why)
         evaluator.folder.keep_cell("failed", record, {})
-        evaluator.watcher.say(f"failed: {cell}: {reason}")
+        evaluator.watcher.say(f"failed: {cell}: {why}")
         return record, False
 
 

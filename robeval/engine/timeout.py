@@ -8,20 +8,19 @@ then the limit is noticed. Without POSIX timers, or outside the main thread, not
 from __future__ import annotations
 
 import signal
-import sysconfig
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from robeval.engine.blame import place_of
+
 REPEAT_S = 5.0
 """A plugin that swallows the interruption (a bare `except:` in its loop) is interrupted again."""
 BUSY_S = 0.05
-_OTHERS = ("<", "/torch/", "/pytorch_lightning/", "/lightning_fabric/", sysconfig.get_path("stdlib") + "/")
 _WRITING = (str(Path(__file__).parents[1] / "results"), str(Path(__file__).with_name("cache.py")))
 """Code that must not be stopped half-way: what is on disk, and what the process believes to be there."""
 
@@ -58,7 +57,7 @@ def time_limit(seconds: float | None, what: str) -> Iterator[None]:
         if _is_writing(frame):
             signal.setitimer(signal.ITIMER_REAL, BUSY_S, REPEAT_S)
             return
-        raise TimedOut(seconds, what, _place(frame))
+        raise TimedOut(seconds, what, place_of(frame))
 
     before = signal.signal(signal.SIGALRM, ring) or signal.SIG_DFL
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_S)
@@ -81,9 +80,3 @@ def _is_writing(frame: FrameType | None) -> bool:
         frame = frame.f_back
     return False
 
-
-def _place(frame: FrameType | None) -> str:
-    """The innermost line that is neither Python's own nor torch's: where the author can look."""
-    stack = traceback.extract_stack(frame)
-    own = [step for step in stack if not any(part in step.filename for part in _OTHERS)]
-    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""

@@ -12,12 +12,13 @@ class Repeatable:
     name: str = "repeatable"
 
     def __call__(self, facts: Facts) -> Finding | None:
-        """Suspicious when a second look at the same input differs, or the attack changed its input in place."""
+        """Suspicious when a second look at the same input differs; invalid when the attack wrote into its input."""
         if facts.count("input_changed"):
             return Finding(
                 self.name,
-                "suspicious",
-                "the attack changed its input in place; a copy of the clean input was judged",
+                "invalid",
+                "the attack changed its input in place, so it may have measured against its own changes; "
+                "work on batch.replace(...) or a clone()",
             )
         unstable = facts.count("unrepeatable")
         if not unstable:

@@ -57,7 +57,7 @@ def test_an_honest_cell_is_ok() -> None:
         (observed(invalid=5, over_budget=5), "budget-respected", "suspicious"),
         (observed(invalid=6, malformed=6), "budget-respected", "invalid"),
         (observed(unrepeatable=1), "repeatable", "suspicious"),
-        (observed(input_changed=50), "repeatable", "suspicious"),
+        (observed(input_changed=50), "repeatable", "invalid"),
     ],
 )
 def test_each_check_fires_alone(facts: Facts, check: str, verdict: str) -> None:
