@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robeval.arrays import Batch, is_finite, per_example
-from robeval.errors import PluginError, QueryBudgetSpent, UsageError
+from robeval.errors import AccessError, PluginError, QueryBudgetSpent, UsageError
 from robeval.plugins.contracts import Attack, Certifies, Domain, NoAttack, Trial
 from robeval.plugins.threat import ThreatModel
 from robeval.plugins.views import View, restore_weights, under_attack, weights_of
@@ -142,6 +142,10 @@ def _attack(
             adversarial = view.submitted if view.submitted is not None else clean
         except UsageError as error:
             raise PluginError(f"{type(attack).__name__}: {error}") from error
+        except RuntimeError as error:
+            if stage.threat.access != "white-box" and "does not require grad" in str(error):
+                raise AccessError(_without_gradient(attack, stage.threat)) from error
+            raise
         finally:
             view.close()
     seconds = time.perf_counter() - started
@@ -157,13 +161,32 @@ def _attack(
         )
     for name, value in clean.tensors().items():
         other = getattr(adversarial, name)
-        if not isinstance(other, Tensor) or other.shape != value.shape or other.device != value.device:
+        if not isinstance(other, Tensor) or not _is_alike(other, value):
             raise PluginError(
-                f"{type(attack).__name__}.perturb changed '{name}': expected {tuple(value.shape)} on "
-                f"{value.device}, got {tuple(getattr(other, 'shape', ()))} on {getattr(other, 'device', '?')}"
+                f"{type(attack).__name__}.perturb changed '{name}': expected {_looks(value)}, "
+                f"got {_looks(other) if isinstance(other, Tensor) else type(other).__name__}"
             )
-    detached = {name: value.detach() for name, value in adversarial.tensors().items()}
+    mine = clean.tensors()
+    detached = {name: value.detach().to(mine[name].dtype) for name, value in adversarial.tensors().items()}
     return adversarial.replace(**detached), view, seconds
+
+
+def _is_alike(other: Tensor, value: Tensor) -> bool:
+    """Same shape, device and type; arithmetic in single precision may come back to a run in half."""
+    halved = value.dtype in (torch.bfloat16, torch.float16) and other.is_floating_point()
+    is_typed = other.dtype == value.dtype or halved
+    return other.shape == value.shape and other.device == value.device and is_typed
+
+
+def _looks(value: Tensor) -> str:
+    return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')} on {value.device}"
+
+
+def _without_gradient(attack: Attack[Any], threat: ThreatModel) -> str:
+    return (
+        f"{type(attack).__name__} wants a gradient, but its threat model grants access '{threat.access}', "
+        "whose answers carry none. Declare ThreatModel(access='white-box') if the attacker has the weights."
+    )
 
 
 def check_budget(
