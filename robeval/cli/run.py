@@ -32,7 +32,15 @@ if TYPE_CHECKING:
 @click.option("-d", "--defense", "defenses", multiple=True, metavar="SPEC", help="A defense.")
 @click.option("--dataset", "datasets", multiple=True, metavar="SPEC", help="A dataset.")
 @click.option("--victim", "victims", multiple=True, metavar="SPEC", help="A victim.")
-@click.option("--budget", "budgets", metavar="B[,B...]", help="Budget of every attack, in its own unit.")
+@click.option(
+    "--budget",
+    "budgets",
+    metavar="B[,B...]",
+    help="Budgets of every attack, in its own unit: 0.1,0.5,1 or log:0.01:1:6 for a security curve.",
+)
+@click.option(
+    "--worst-of", is_flag=True, help="Add rows: per example, the worst of all attacks of that access."
+)
 @click.option(
     "--knowledge",
     type=click.Choice(["adaptive", "oblivious", "both"]),
@@ -122,6 +130,8 @@ def _experiment(what: str | None, flags: dict[str, Any]) -> Experiment:
     given |= {name: flags[name] for name in ("seeds", "seed", "max_examples") if flags[name] is not None}
     if flags["budgets"]:
         given["budgets"] = _numbers(flags["budgets"])
+    if flags["worst_of"]:
+        given["worst_of"] = True
     if flags["knowledge"]:
         given["knowledge"] = (
             ("adaptive", "oblivious") if flags["knowledge"] == "both" else (flags["knowledge"],)
@@ -145,9 +155,9 @@ def _experiment(what: str | None, flags: dict[str, Any]) -> Experiment:
     return experiment
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def _numbers(text: str) -> tuple[float | str, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(part if ":" in part else float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"--budget takes numbers separated by commas, not '{text}'") from None
 

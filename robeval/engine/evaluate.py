@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,25 +18,29 @@ from torch.utils.data import DataLoader
 
 from robeval.arrays import Batch
 from robeval.engine.cache import Cache, content_key
+from robeval.engine.counters import COUNTER_DRAWS, PROBED, StraightThrough, locate
+from robeval.engine.derived import ReadOff, worst_record, worst_rows
 from robeval.engine.experiment import Experiment
 from robeval.engine.figures import blank_record, finished_record
-from robeval.engine.modules import EvaluationModule, Stage
+from robeval.engine.modules import EvaluationModule, Prepared, Stage
 from robeval.engine.plan import CERTIFICATE, Catalog, Cell, Fit, acts, surrogate_fit, victim_fit
 from robeval.engine.precision import trainer_arguments
 from robeval.engine.progress import Watcher
 from robeval.engine.quiet import quiet_lightning
 from robeval.engine.sources import module_digest, source_digest
-from robeval.engine.train import Trainings, private_randomness
-from robeval.errors import DataError
+from robeval.engine.train import Trainings, private_randomness, threads_for
+from robeval.errors import DataError, RobevalError
 from robeval.plugins.contracts import Attack
 from robeval.plugins.data import Dataset
 from robeval.plugins.threat import Budget, ThreatModel
+from robeval.plugins.views import View, restore_weights, under_attack, weights_of
 from robeval.results.files import file_checksum
 from robeval.results.records import CellRecord
 from robeval.results.store import Rows, RunFolder
 from robeval.seeding import Seed
 
 _HERE = Path(__file__).parent
+ENGINE_FILES = ("modules.py", "figures.py", "evaluate.py", "counters.py", "derived.py")
 
 
 class Evaluator:
@@ -49,12 +54,15 @@ class Evaluator:
         self.trainings = Trainings(catalog, cache, experiment.execution, watcher)
         self._hardened: dict[tuple[Fit, str], nn.Module] = {}
         self._clean: dict[tuple[Fit, str], dict[int, Any]] = {}
+        self._preparations: dict[int, tuple[nn.Module, list[tuple[Any, int, str, Prepared]]]] = {}
         self._examples: dict[str, Batch] = {}
 
     def execute(self, cell: Cell) -> tuple[CellRecord, bool]:
         """The cell's record, and whether it was there already."""
         if cell.refused:
             return self._refused(cell), True
+        if cell.members:
+            return self._worst(cell)
         key = self.key(cell)
         done = self.folder.finished(cell.id, key)
         if done is not None and not self.cache.fresh:
@@ -67,6 +75,8 @@ class Evaluator:
 
     def key(self, cell: Cell) -> str:
         """The content address of a cell: everything that could change its figures."""
+        if cell.members:
+            return content_key("worst-of", {"members": [self.key(member) for member in cell.members]})
         is_attack = cell.attack != CERTIFICATE
         surrogate = surrogate_fit(cell, self.catalog)
         oblivious = cell.knowledge == "oblivious"
@@ -86,10 +96,12 @@ class Evaluator:
                         module_digest(name)
                         for name in ("robeval.trust.checks", "robeval.statistics.intervals")
                     ),
-                    *(file_checksum(_HERE / name) for name in ("modules.py", "figures.py", "evaluate.py")),
+                    *(file_checksum(_HERE / name) for name in ENGINE_FILES),
                 ],
                 "budget": cell.budget,
+                "source": cell.source,
                 "knowledge": cell.knowledge,
+                "counter": cell.counter,
                 "seed": cell.seed,
                 "examples": self.experiment.max_examples,
                 "precision": self.experiment.execution.precision,
@@ -114,15 +126,22 @@ class Evaluator:
             attacked = self.trainings.victim(surrogate)
         elif cell.knowledge == "oblivious":
             attacked = self.trainings.victim(victim_fit(cell, self.catalog, defended=False))
+        elif cell.counter == "straight-through":
+            attacked = self._relayed(cell, fit, judged)
+        defense = self.catalog.defense(cell.defense)
+        draws = COUNTER_DRAWS if cell.counter == "expectation" else defense.draws
+        seed = Seed(cell.seed).child("attack", cell.attack.name)
         return Stage(
             domain=self.catalog.domain,
             attack=attack,
             attacked=attacked,
             judged=judged,
-            threat=attack.threat if attack else ThreatModel("none", Budget("radius", "", 0.0), goal="none"),
+            threat=attack.grant if attack else ThreatModel("none", Budget("radius", "", 0.0), goal="none"),
             budget=cell.budget,
-            seed=Seed(cell.seed).child("attack", cell.attack.name),
+            seed=seed,
             transfers=surrogate is not None,
+            draws=draws if cell.counter == "expectation" or defense.gradient == "expectation" else 1,
+            prepared=self._prepared(cell, attack, attacked, seed) if attack and attack.preparation else None,
             clean_answers={}
             if attack is not None and acts(attack, "tamper")
             else self._clean_answers(cell, fit),
@@ -159,6 +178,41 @@ class Evaluator:
         victim = attack.tamper(copy.deepcopy(self.trainings.victim(fit)), cell.budget, seed).eval()
         return self._harden(fit, cell.defense, victim).eval()
 
+    def _relayed(self, cell: Cell, fit: Fit, judged: nn.Module) -> nn.Module:
+        """The defended victim with a gradient past the stage where it gets lost."""
+        soft = self.trainings.victim(fit)
+        examples = self.examples(cell).select(slice(0, PROBED))
+        return StraightThrough(judged, soft, locate(judged, soft, self.catalog.domain, examples))
+
+    def _prepared(self, cell: Cell, attack: Attack[Any], attacked: nn.Module, seed: Seed) -> Prepared:
+        """What the attack learns of this victim beforehand, once for all attacks that learn the same."""
+        preparation = attack.preparation
+        assert preparation is not None
+        known = self._preparations.setdefault(id(attacked), (attacked, []))[1]
+        for other, seed_value, access, found in known:
+            if (other, seed_value, access) == (preparation, cell.seed, attack.grant.access):
+                return found
+        data = self.trainings.data(victim_fit(cell, self.catalog))
+        seed = Seed(cell.seed).child("prepare", type(preparation).__name__)
+        view: View[Any] = View(
+            attacked,
+            self.catalog.domain,
+            replace(attack.grant, queries=None),
+            data.split("train").ids,
+            self.watcher.passes,
+            total=preparation.queries,
+        )
+        started = time.perf_counter()
+        with self.watcher.task(f"preparing {cell.attack} on {cell.defense}"), private_randomness(seed):
+            before = weights_of(attacked)
+            with under_attack(attacked), threads_for(attacked):
+                result = preparation(view, data, seed)
+            view.close()
+            restore_weights(attacked, before)
+        found = Prepared(result, int(view.queries.sum()), time.perf_counter() - started)
+        known.append((preparation, cell.seed, attack.grant.access, found))
+        return found
+
     def _clean_answers(self, cell: Cell, fit: Fit) -> dict[int, Any]:
         return self._clean.setdefault((fit, str(cell.defense)), {})
 
@@ -179,8 +233,56 @@ class Evaluator:
         )
         return record
 
+    def _worst(self, cell: Cell) -> tuple[CellRecord, bool]:
+        """The worst of its members, which are done before it."""
+        key = self.key(cell)
+        done = self.folder.finished(cell.id, key)
+        if done is not None and not self.cache.fresh:
+            return done, True
+        records = [self.folder.record(member.id, self.key(member)) for member in cell.members]
+        kept = [
+            (m, r) for m, r in zip(cell.members, records, strict=True) if r is not None and r.status == "done"
+        ]
+        if len(kept) < len(cell.members):
+            lost = [
+                str(m.attack)
+                for m, r in zip(cell.members, records, strict=True)
+                if r is None or r.status != "done"
+            ]
+            raise RobevalError(f"a worst-of row needs all its attacks, and {', '.join(lost)} did not finish")
+        headline = self.catalog.domain.metrics[0]
+        rows, winner = worst_rows(
+            [self.folder.rows(member.id) for member in cell.members],
+            headline.column,
+            headline.direction == "lower",
+            self.examples(cell),
+        )
+        record = worst_record(cell, self.catalog, rows, winner, [r for _, r in kept])
+        files = {"parquet": rows.to_parquet()}
+        if rows.adversarial:
+            files["safetensors"] = save(dict(rows.adversarial))
+        self.folder.keep_cell(key, record, files)
+        return record, False
+
+    def _read_off(self, cell: Cell, stage: Stage) -> Stage:
+        """The stage of a budget that is read off the cell at a larger one."""
+        assert cell.source is not None
+        assert stage.attack is not None
+        larger = replace(cell, budget=cell.source, source=None)
+        self.execute(larger)
+        rows = self.folder.rows(larger.id)
+        attack = ReadOff(
+            self.catalog.domain,
+            stage.attack.grant,
+            {name: number for number, name in enumerate(rows.texts["example"])},
+            {name: torch.from_numpy(value) for name, value in rows.adversarial.items()},
+        )
+        return replace(stage, attack=attack)
+
     def _computed(self, cell: Cell, key: str) -> CellRecord:
         stage = self.stage(cell)
+        if cell.source is not None:
+            stage = self._read_off(cell, stage)
         examples = self.examples(cell)
         size = self.experiment.execution.batch_size
         count = -(-len(examples) // size)

@@ -22,6 +22,37 @@ def _many(value: Any) -> Any:
 Many = BeforeValidator(_many)
 
 
+def budget_grid(value: Any) -> Any:
+    """Budgets in ascending order; `log:LOW:HIGH:COUNT` and `lin:LOW:HIGH:COUNT` stand for a grid."""
+    if not isinstance(value, list | tuple):
+        return value
+    found: list[Any] = []
+    for item in value:
+        found.extend(_grid(item) if isinstance(item, str) and ":" in item else [item])
+    try:
+        return tuple(sorted({float(item) for item in found}))
+    except (TypeError, ValueError):
+        return tuple(found)  # pydantic says what is wrong with which
+
+
+def _grid(text: str) -> list[float]:
+    kind, *numbers = text.split(":")
+    try:
+        low, high, count = float(numbers[0]), float(numbers[1]), int(numbers[2])
+        good = kind in ("log", "lin") and len(numbers) == 3 and count >= 2 and 0 <= low < high < float("inf")
+    except (IndexError, ValueError):
+        good = False
+    if not good or (kind == "log" and low == 0):
+        raise ValueError(
+            f"'{text}' is no grid of budgets; write log:LOW:HIGH:COUNT or lin:LOW:HIGH:COUNT, "
+            "0 < LOW < HIGH, COUNT ≥ 2, for example log:0.01:1:6"
+        )
+    import numpy as np
+
+    grid = np.geomspace(low, high, count) if kind == "log" else np.linspace(low, high, count)
+    return [float(f"{budget:.6g}") for budget in grid]
+
+
 class Execution(BaseModel):
     """How cells are executed; none of it changes a figure."""
 
@@ -33,7 +64,10 @@ class Execution(BaseModel):
     devices: int | str = Field(default=1, description="Lightning's devices")
     precision: str = Field(default="32-true", description="Lightning's precision")
     cell_timeout: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="seconds that a cell, and each training, may take"
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds that a cell, and each training, may take",
     )
 
 
@@ -47,8 +81,13 @@ class Experiment(BaseModel):
     victims: Annotated[tuple[Spec, ...], Many] = ()
     attacks: Annotated[tuple[Spec, ...], Many] = ()
     defenses: Annotated[tuple[Spec, ...], Many] = ()
-    budgets: Annotated[tuple[float, ...], Many] = Field(
-        default=(), description="budget of every attack, in its unit; empty: each attack's own"
+    budgets: Annotated[tuple[float, ...], Many, BeforeValidator(budget_grid)] = Field(
+        default=(),
+        description="budgets of every attack, in its unit: numbers, or log:LOW:HIGH:COUNT; empty: each attack's own",
+    )
+    worst_of: bool = Field(
+        default=False,
+        description="a further row: per example, the worst of all attacks of equal or weaker access",
     )
     knowledge: Annotated[tuple[Literal["adaptive", "oblivious"], ...], Many] = ("adaptive",)
     seeds: int = Field(default=1, ge=1, description="how many seeds; victims are trained anew for each")

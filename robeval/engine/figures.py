@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from robeval.engine.plan import CERTIFICATE, Catalog, Cell
+from robeval.engine.plan import CERTIFICATE, WORST_OF, Catalog, Cell
 from robeval.plugins.contracts import Certifies, Domain, Metric, NoAttack
 from robeval.plugins.threat import Budget
 from robeval.results.records import BudgetRecord, CellRecord, Cost, Evidence, Figure, Status, Verdict
@@ -46,15 +46,19 @@ def figures(metrics: Sequence[Metric], rows: Rows, chosen: np.ndarray | None = N
     }
 
 
+def figures_by_group(metrics: Sequence[Metric], rows: Rows) -> dict[str, dict[str, Figure]]:
+    """The same by group of examples; nothing where there is one group only."""
+    names = sorted(set(rows.texts["group"]) - {""})
+    groups = np.asarray(rows.texts["group"])
+    return {name: figures(metrics, rows, groups == name) for name in names} if len(names) > 1 else {}
+
+
 def finished_record(cell: Cell, catalog: Catalog, rows: Rows, judged: Any) -> CellRecord:
     """The record of a cell whose examples are all done."""
     domain = catalog.domain
     metrics = domain.metrics
     facts = _facts(cell, catalog, rows)
     verdict, findings = judge(facts)
-    names = sorted(set(rows.texts["group"]) - {""})
-    groups = np.asarray(rows.texts["group"])
-    by_group = {name: figures(metrics, rows, groups == name) for name in names} if len(names) > 1 else {}
     n = max(len(rows), 1)
     notes: dict[str, int] = {}
     for note in " ".join(rows.texts["note"]).split():
@@ -66,18 +70,26 @@ def finished_record(cell: Cell, catalog: Catalog, rows: Rows, judged: Any) -> Ce
             "invalid": facts.count("invalid"),
             "status": "done",
             "metrics": figures(metrics, rows),
-            "groups": by_group,
+            "groups": figures_by_group(metrics, rows),
             "cost": Cost(
                 forward=observed.get("forward", 0.0) / n,
                 backward=observed.get("backward", 0.0) / n,
                 queries=observed.get("queries", 0.0) / n,
                 seconds=observed.get("seconds", 0.0),
+                overhead=_overhead(observed),
+                prepared_queries=observed.get("prepared_queries", 0.0),
+                prepared_seconds=observed.get("prepared_seconds", 0.0),
             ),
             "verdict": verdict,
             "evidence": [Evidence(check=f.check, severity=f.severity, message=f.message) for f in findings],
             "notes": notes,
         }
     )
+
+
+def _overhead(observed: Mapping[str, float]) -> float | None:
+    bare = observed.get("bare_seconds", 0.0)
+    return observed["seconds"] / bare if bare > 0 else None
 
 
 def blank_record(
@@ -105,6 +117,7 @@ def blank_record(
         evidence=[],
         threat=threat,
         certified=cell.attack == CERTIFICATE,
+        counter=cell.counter,
         error=error,
     )
 
@@ -115,9 +128,11 @@ def _grant(cell: Cell, catalog: Catalog, judged: Any) -> tuple[BudgetRecord, str
         value = float(judged.radius) if isinstance(judged, Certifies) else 0.0
         record = BudgetRecord(name=budget.name, unit=budget.unit, value=value)
         return record, f"proven for every input with {budget.name} ≤ {value:g} {budget.unit}"
+    if cell.attack.name == WORST_OF:
+        return _worst_grant(cell, catalog)
     attack = catalog.attack(cell.attack)
-    budget = attack.threat.budget
-    granted = attack.threat.granting(cell.budget)
+    budget = attack.grant.budget
+    granted = attack.grant.granting(cell.budget)
     text = "nothing is perturbed" if isinstance(attack, NoAttack) else str(granted)
     if attack.transfers_from:
         known = (
@@ -127,11 +142,21 @@ def _grant(cell: Cell, catalog: Catalog, judged: Any) -> tuple[BudgetRecord, str
     return BudgetRecord(name=budget.name, unit=budget.unit, value=cell.budget), text
 
 
+def _worst_grant(cell: Cell, catalog: Catalog) -> tuple[BudgetRecord, str]:
+    names = list(dict.fromkeys(member.attack.name for member in cell.members))
+    access = cell.attack.options["access"]
+    text = f"{access}; per example the worst of {', '.join(names) or 'no attack that could be run'}"
+    if not cell.members:
+        return BudgetRecord(name="", unit="", value=cell.budget), text
+    budget = catalog.attack(cell.members[0].attack).grant.budget
+    return BudgetRecord(name=budget.name, unit=budget.unit, value=cell.budget), text
+
+
 def _facts(cell: Cell, catalog: Catalog, rows: Rows) -> Facts:
     domain: Domain[Any] = catalog.domain
     headline = domain.metrics[0]
     certificate = cell.attack == CERTIFICATE
-    threat = None if certificate else catalog.attack(cell.attack).threat
+    threat = None if certificate else catalog.attack(cell.attack).grant
     return Facts(
         access=threat.access if threat else "none",
         budget=cell.budget,

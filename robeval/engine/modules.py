@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robeval.arrays import Batch, is_finite, per_example
+from robeval.engine.pace import bare_seconds
 from robeval.errors import AccessError, PluginError, QueryBudgetSpent, UsageError
 from robeval.plugins.contracts import Attack, Certifies, Domain, NoAttack, Trial
 from robeval.plugins.threat import ThreatModel
@@ -38,8 +39,22 @@ class Stage:
     budget: float
     seed: Seed
     transfers: bool = False
+    draws: int = 1
+    """Over how many draws of a random victim a white-box attacker averages."""
+    prepared: Prepared | None = None
+    pace: dict[str, float] = field(default_factory=dict)
+    """Seconds a row of a bare pass, measured once."""
     clean_answers: dict[int, tuple[Any, Mapping[str, Tensor]]] = field(default_factory=dict)
     """Clean outputs and scores by chunk, shared by all cells with the same judged victim."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What an attack's preparation learnt, and what that cost in all."""
+
+    result: Any
+    queries: int
+    seconds: float
 
 
 class EvaluationModule(pl.LightningModule):
@@ -83,6 +98,10 @@ def attacked_rows(
         changed = [restore_weights(victim, saved) for victim, saved in before]
     observed = view.observations() if not stage.transfers else {**view.observations(), "queries": 0.0}
     observed["seconds"] = seconds
+    observed["bare_seconds"] = bare_seconds(stage.attacked, domain, view, original, stage.pace)
+    if number == 0 and stage.prepared is not None:
+        observed["prepared_queries"] = float(stage.prepared.queries)
+        observed["prepared_seconds"] = stage.prepared.seconds
     observed["input_changed"] = 0.0 if given.identical(original) else float(len(original))
     observed["weights_changed"] = float(any(changed))
     observed["in_training_mode"] = float(any(module.training for module in stage.judged.modules()))
@@ -132,7 +151,10 @@ def certified_rows(stage: Stage, clean: Batch) -> Rows:
 def _attack(
     stage: Stage, attack: Attack[Any], clean: Batch, passes: Callable[[int], None]
 ) -> tuple[Batch, View[Any], float]:
-    view: View[Any] = View(stage.attacked, stage.domain, stage.threat, clean.ids, passes)
+    prepared = stage.prepared.result if stage.prepared else None
+    view: View[Any] = View(
+        stage.attacked, stage.domain, stage.threat, clean.ids, passes, draws=stage.draws, prepared=prepared
+    )
     draw = stage.seed.draws(clean.ids, clean.device)
     started = time.perf_counter()
     with under_attack(stage.attacked):
@@ -292,10 +314,17 @@ def _texts(
 
 def _rows_where(replace: Tensor, by: Batch, batch: Batch) -> Batch:
     """`batch` with some of its examples replaced by those of `by`."""
-    changes = {}
+    changes: dict[str, Any] = {}
     for name, value in batch.tensors().items():
         mask = replace.to(value.device).view(-1, *([1] * (value.dim() - 1)))
         changes[name] = torch.where(mask, by.tensors()[name], value)
+    chosen = replace.tolist()
+    for entry in fields(batch):
+        value, other = getattr(batch, entry.name), getattr(by, entry.name)
+        if isinstance(value, tuple):
+            changes[entry.name] = tuple(
+                b if bad else a for a, b, bad in zip(value, other, chosen, strict=True)
+            )
     return batch.replace(**changes)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,9 @@ from robeval.plugins.specs import PluginSpec
 from robeval.plugins.victim import Victim
 
 CERTIFICATE = PluginSpec(name="certificate")
+WORST_OF = "worst-of"
+STRENGTH = ("none", "rank", "decision", "score", "white-box")
+"""Access to the victim at inference, each granting more than those before."""
 NONE = PluginSpec(name="none")
 
 
@@ -61,17 +64,24 @@ class Cell:
     seed: int
     refused: str | None = field(default=None, compare=False)
     """Why the combination is impossible (`n/a`), if it is."""
+    counter: str = ""
+    """The counter-measure that the attacker takes: `straight-through`, `expectation`, or none."""
+    source: float | None = field(default=None, compare=False)
+    """The budget of the cell that this one is read off, for attacks that return minimal perturbations."""
+    members: tuple[Cell, ...] = field(default=(), compare=False)
+    """The cells that a worst-of row chooses from, example by example."""
 
     @cached_property
     def id(self) -> str:
         """A short stable name of the combination."""
         parts = (self.domain, self.dataset, self.victim, self.attack, self.defense, self.knowledge)
-        text = "\x1f".join([*map(str, parts), f"{self.budget:.9g}", str(self.seed)])
+        counter = [self.counter] if self.counter else []
+        text = "\x1f".join([*map(str, parts), f"{self.budget:.9g}", str(self.seed), *counter])
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def __str__(self) -> str:
-        knowledge = "" if self.knowledge == "adaptive" else f" ({self.knowledge})"
-        return f"{self.attack}{knowledge} vs {self.defense} on {self.victim}"
+        said = ", ".join(word for word in (self.knowledge, self.counter) if word not in ("adaptive", ""))
+        return f"{self.attack}{f' ({said})' if said else ''} vs {self.defense} on {self.victim}"
 
 
 class Catalog:
@@ -120,10 +130,10 @@ class Catalog:
         """The configured attack. Raises PluginError when it acts where its threat model grants nothing."""
         attack: Attack[Any] = self._once("attack", spec)
         for hook, access in (("poison", "data"), ("tamper", "weights")):
-            if acts(attack, hook) and attack.threat.access != access:
+            if acts(attack, hook) and attack.grant.access != access:
                 raise PluginError(
                     f"attack '{spec.name}' overrides {hook}, but its threat model grants access "
-                    f"'{attack.threat.access}'. Declare ThreatModel(access='{access}')."
+                    f"'{attack.grant.access}'. Declare ThreatModel(access='{access}')."
                 )
         return attack
 
@@ -187,7 +197,10 @@ def make_plan(experiment: Experiment, registry: Registry) -> Plan:
     """
     catalog = Catalog(registry, registry.find("domain", experiment.domain).name)
     experiment = with_defaults(experiment, catalog)
-    plan = Plan(experiment, catalog, tuple(_expanded(experiment, catalog)))
+    cells = tuple(_expanded(experiment, catalog))
+    if experiment.worst_of:
+        cells = tuple(with_worst_of(cells, catalog))
+    plan = Plan(experiment, catalog, cells)
     plan.fits()  # names every training once, so that a mistyped surrogate is said before anything runs
     return plan
 
@@ -226,24 +239,87 @@ def _expanded(experiment: Experiment, catalog: Catalog) -> Iterator[Cell]:
                 for defense in experiment.defenses:
                     refused = refusal(catalog, victim, row[0], defense)
                     for seed in seeds:
-                        attack, budget, knowledge = row
+                        attack, budget, knowledge, source = row
                         yield Cell(
-                            catalog.name, dataset, victim, attack, defense, knowledge, budget, seed, refused
+                            catalog.name,
+                            dataset,
+                            victim,
+                            attack,
+                            defense,
+                            knowledge,
+                            budget,
+                            seed,
+                            refused,
+                            source=source,
                         )
 
 
-def _rows(experiment: Experiment, catalog: Catalog) -> Iterator[tuple[PluginSpec, float, str]]:
+def with_worst_of(cells: Sequence[Cell], catalog: Catalog) -> Iterator[Cell]:
+    """The cells, and behind the attacks of each scenario the worst of them, example by example.
+
+    One row per budget and per access that adds an attack to weaker ones: it covers all attacks of equal or weaker
+    access under the same budget and knowledge.
+    """
+    grouped: dict[Any, list[Cell]] = {}
+    for cell in cells:
+        grouped.setdefault((cell.dataset, cell.victim), []).append(cell)
+    for scenario in grouped.values():
+        certificates = [cell for cell in scenario if cell.attack == CERTIFICATE]
+        yield from (cell for cell in scenario if cell.attack != CERTIFICATE)
+        yield from _worst_of(scenario, catalog)
+        yield from certificates
+
+
+def _worst_of(cells: Sequence[Cell], catalog: Catalog) -> Iterator[Cell]:
+    pools: dict[Any, dict[Any, list[Cell]]] = {}
+    levels: dict[Any, dict[str, None]] = {}
+    for cell in cells:
+        grant = None if cell.attack == CERTIFICATE else catalog.attack(cell.attack).grant
+        if grant is None or grant.goal == "none" or grant.access not in STRENGTH:
+            continue
+        # An attack that asks nothing has no knowledge to differ in: it stands in both rows.
+        asks = grant.access != "none" and not catalog.attack(cell.attack).transfers_from
+        for knowledge in (cell.knowledge,) if asks else dict.fromkeys(c.knowledge for c in cells):
+            kind = (grant.budget.name, cell.budget, knowledge)
+            pools.setdefault(kind, {}).setdefault((cell.defense, cell.seed), []).append(cell)
+            levels.setdefault(kind, {})[grant.access] = None
+    for kind, places in pools.items():
+        covered = 0
+        for level in sorted(levels[kind], key=STRENGTH.index):
+            allowed = STRENGTH[: STRENGTH.index(level) + 1]
+            for place, here in places.items():
+                members = tuple(c for c in here if catalog.attack(c.attack).grant.access in allowed)
+                if place == next(iter(places)):
+                    fresh, covered = len(members) > max(covered, 1), len(members)
+                if fresh:
+                    yield _worst_cell(members, level, kind)
+
+
+def _worst_cell(members: tuple[Cell, ...], access: str, kind: tuple[str, float, str]) -> Cell:
+    alive = tuple(cell for cell in members if not cell.refused)
+    return replace(
+        members[0],
+        attack=PluginSpec(name=WORST_OF, options={"access": access}),
+        knowledge=kind[2],
+        refused=None if alive else members[0].refused,
+        source=None,
+        members=alive,
+    )
+
+
+def _rows(experiment: Experiment, catalog: Catalog) -> Iterator[tuple[PluginSpec, float, str, float | None]]:
     attacks = sorted(experiment.attacks, key=lambda spec: spec.name != "none")
     for spec in attacks:
         attack = catalog.attack(spec)
-        asks = attack.threat.access not in ("none", "data", "weights")
-        own = attack.threat.budget.default
-        budgets = (own,) if attack.threat.goal == "none" else (experiment.budgets or (own,))
+        asks = attack.grant.access not in ("none", "data", "weights")
+        own = attack.grant.budget.default
+        budgets = (own,) if attack.grant.goal == "none" else (experiment.budgets or (own,))
         for budget in budgets:
+            source = max(budgets) if attack.minimal and budget < max(budgets) else None
             for knowledge in experiment.knowledge if asks and not attack.transfers_from else ("adaptive",):
-                yield spec, budget, knowledge
+                yield spec, budget, knowledge, source
     if any(catalog.defense(spec).certifies for spec in experiment.defenses):
-        yield CERTIFICATE, 0.0, "adaptive"
+        yield CERTIFICATE, 0.0, "adaptive", None
 
 
 def refusal(catalog: Catalog, victim: PluginSpec, attack: PluginSpec, defense: PluginSpec) -> str | None:
@@ -292,7 +368,7 @@ def surrogate_fit(cell: Cell, catalog: Catalog) -> Fit | None:
 
 def fits_of(cell: Cell, catalog: Catalog) -> list[Fit]:
     """Every training that a cell needs, in order."""
-    if cell.refused:
+    if cell.refused or cell.members:
         return []
     wanted = [victim_fit(cell, catalog)]
     if cell.knowledge == "oblivious":

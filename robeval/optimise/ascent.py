@@ -37,6 +37,7 @@ def ascend(
         finite = _finite(looked)
         best.broken[rows[climbing & ~finite]] = True
         better = best.offer(rows, looked.value, looked.point, climbing & finite)
+        best.looked()
         idle = torch.where(better, torch.zeros_like(idle), idle + 1)
         climbing = climbing & finite & (per_example(looked.slope).abs().sum(dim=1) >= flat)
         if patience is not None:

@@ -1,6 +1,6 @@
 """What an optimiser is given and what it hands back; nothing here knows about a domain."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -57,6 +57,16 @@ class Best:
     point: Float[Tensor, "rows ..."]
     broken: Bool[Tensor, " rows"]
     """Rows that met a value or a slope that is not finite, and stopped there."""
+    trace: list[float] = field(default_factory=list)
+    """The sum over the rows of the best value after each look; rows without one yet are left out."""
+
+    def traced(self) -> Tensor:
+        """`trace` as a tensor [looks], for `View.trace`."""
+        return torch.tensor(self.trace, dtype=torch.float64)
+
+    def looked(self) -> None:
+        """Another look is over."""
+        self.trace.append(float(self.value[self.value.isfinite()].double().sum()))
 
     @classmethod
     def none(cls, like: Float[Tensor, "rows ..."]) -> "Best":

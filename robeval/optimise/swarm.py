@@ -47,6 +47,7 @@ def swarm(
         best.broken[rows[(~finite).view(-1, particles).any(dim=1)]] = True
         value = torch.where(finite, value, torch.full_like(value, -torch.inf)).to(dtype)
         best.offer(rows, *leader(value, point))
+        best.looked()
         improved = value > own_value
         own_value = torch.where(improved, value, own_value)
         own_place = torch.where(_like(improved, place), place, own_place)

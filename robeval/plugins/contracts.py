@@ -28,6 +28,23 @@ if TYPE_CHECKING:
 B = TypeVar("B", bound=Batch)
 
 
+class Preparation(ABC):
+    """What an attacker does once, before it meets the examples: imitate the victim, fit a universal trigger...
+
+    Subclasses are frozen dataclasses. Attacks with equal preparations against the same victim share one result,
+    which `perturb` finds as `view.prepared`.
+    """
+
+    @property
+    def queries(self) -> int | None:
+        """How many questions it may ask the victim in all; None without a limit."""
+        return None
+
+    @abstractmethod
+    def __call__(self, view: View[Any], data: Dataset, seed: Seed) -> Any:
+        """Whatever was learnt. `view` answers about `data.split("train")` within the grant, and counts."""
+
+
 @dataclass(frozen=True)
 class Attack(Generic[B]):
     """Base of all attacks; override the hook where the attack acts.
@@ -36,11 +53,25 @@ class Attack(Generic[B]):
     """
 
     threat: ClassVar[ThreatModel]
+    counts: ClassVar[str] = "iterations"
+    """The option that counts its steps; the audit asks for one step. Without such an option it has none."""
+    minimal: ClassVar[bool] = False
+    """Whether it returns the smallest perturbation that it finds: one run then gives a whole security curve."""
+
+    @property
+    def grant(self) -> ThreatModel:
+        """The threat model under these options; `threat` unless an option changes what the attacker sees."""
+        return self.threat
 
     @property
     def transfers_from(self) -> str | None:
         """The victim plugin whose gradients are used instead: the option `surrogate`, where an attack has one."""
         return getattr(self, "surrogate", None)
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """What it learns of the victim before it meets the examples, if anything."""
+        return None
 
     def poison(self, data: Dataset, budget: float, seed: Seed) -> Dataset:
         """The training data after the attacker had its hands on it."""
@@ -64,6 +95,8 @@ class Defense:
 
     gradient: ClassVar[GradientPath] = "exact"
     """How an adaptive attacker differentiates what `harden` adds; "none" means that it cannot."""
+    draws: ClassVar[int] = 1
+    """Over how many draws of its noise a white-box attacker averages, where `gradient` is "expectation"."""
     warm_start: ClassVar[bool] = False
     """Whether `robustify` starts from the victim trained without the defense."""
     certifies: ClassVar[bool] = False
@@ -95,6 +128,18 @@ class Certifies(Protocol):
 
     def certify(self, batch: Any) -> Mapping[str, Tensor]:
         """Per metric of the domain, the worst value that any input within `radius` can reach: [batch] each."""
+        ...
+
+
+@runtime_checkable
+class Detects(Protocol):
+    """A hardened victim, or a part of one, that raises an alarm on suspicious inputs."""
+
+    def alarm(self, batch: Any) -> Tensor:
+        """How far each example is beyond the threshold, differentiable: [batch]; above 0 is an alarm.
+
+        White-box attacks keep it low through `view.alarm`.
+        """
         ...
 
 
@@ -143,6 +188,18 @@ class Defaults:
     max_examples: int = 96
 
 
+@dataclass(frozen=True)
+class Probes:
+    """The attacks that an audit compares with, as plugin specs; None where a domain has none."""
+
+    random: str | None = None
+    """Spends the budget at random and asks nothing."""
+    black_box: str | None = None
+    """Searches without gradients."""
+    transfer: str | None = None
+    """Takes its gradients from a surrogate."""
+
+
 class Domain(ABC, Generic[B]):
     """One kind of problem: its batch, its metrics, its budget check, its pictures."""
 
@@ -152,6 +209,9 @@ class Domain(ABC, Generic[B]):
     metrics: ClassVar[tuple[Metric, ...]]
     """The first is the headline."""
     defaults: ClassVar[Defaults]
+    probes: ClassVar[Probes] = Probes()
+    continuous: ClassVar[tuple[str, ...]] = ()
+    """Fields of the batch that a gradient attack moves; empty where inputs are discrete."""
 
     @abstractmethod
     def score(self, trial: Trial[B]) -> Mapping[str, Tensor]:

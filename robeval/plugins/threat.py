@@ -33,6 +33,8 @@ class Budget:
     unit: str
     default: float
     meaning: str = ""
+    unbounded: float | None = None
+    """A budget at which every victim must fail, if the domain has one: the audit tries it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.default < math.inf:

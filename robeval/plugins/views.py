@@ -11,13 +11,17 @@ from torch.utils.hooks import RemovableHandle
 
 from robeval.arrays import Batch, per_example
 from robeval.errors import AccessError, QueryBudgetSpent
-from robeval.plugins.contracts import Domain
+from robeval.plugins.contracts import Detects, Domain
 from robeval.plugins.threat import MEANING, ThreatModel
 from robeval.seeding import Noise
 
 B = TypeVar("B", bound=Batch)
 
 ASKING = ("white-box", "score", "decision", "rank")
+VANISHED = 1e-20
+"""A slope below this in every coordinate is as good as none: float32 steps by it move nothing."""
+LATE = 0.8
+"""The share of an attack's steps after which it should have found most of what it finds."""
 
 
 class View(Generic[B]):
@@ -35,15 +39,28 @@ class View(Generic[B]):
         threat: ThreatModel,
         ids: Sequence[str],
         progress: Callable[[int], None] | None = None,
+        *,
+        draws: int = 1,
+        prepared: Any = None,
+        total: int | None = None,
     ) -> None:
+        """`draws` of a random victim are averaged in every white-box answer; `total` limits all questions together."""
+        self.prepared = prepared
+        """What the attack's preparation learnt; None without one."""
+        self._draws = draws if threat.access == "white-box" else 1
+        self._total = total
         self._threat = threat
         self._queries = torch.zeros(len(ids), dtype=torch.long)
         self._asking = False
         self._watching: RemovableHandle | None = None
+        self.calls = 0
         self.forward_rows = 0
         self.backward_rows = 0
+        self.moved: set[str] = set()
+        """Fields of the batch that gradients were taken by."""
         self.submitted: B | None = None
         self.notes: dict[str, Tensor] = {}
+        self._traced: Tensor | None = None
         self._progress = progress
         self._victim = victim
         self._domain = domain
@@ -75,12 +92,42 @@ class View(Generic[B]):
                 f"({MEANING[self._threat.access]}), but it asked the victim. "
                 f"Declare ThreatModel(access='score') or 'white-box', or do not call the view."
             )
+        draws = self._draws if self._noises else 1
+        return mean_of([self._asked(batch) for _ in range(draws)])
+
+    def _asked(self, batch: B) -> Any:
         rows = self._count(batch)
         self._asking = True
         try:
             return self._answer(batch, rows)
         finally:
             self._asking = False
+
+    def alarm(self, batch: B) -> Tensor:
+        """How far each row is beyond the thresholds of the victim's detectors: [rows], 0 where all is quiet.
+
+        Differentiable; add it to a white-box attack's loss as a penalty. Raises AccessError with other access.
+        """
+        total = next(iter(batch.tensors().values())).new_zeros(len(batch), dtype=torch.float32)
+        for module in self.module.modules():
+            if isinstance(module, Detects):
+                total = total + module.alarm(batch).clamp_min(0)
+        return total
+
+    def trace(self, values: Tensor) -> None:
+        """The attack's objective after each of its steps, summed over rows (larger is better for it): [steps].
+
+        Kept for the audit, which asks whether the attack had stopped improving when its steps ended.
+        """
+        values = values.detach().double().cpu()
+        if self._traced is not None and len(values) and len(self._traced):
+            # What stopped earlier keeps what it had.
+            length = max(len(values), len(self._traced))
+            values, self._traced = (
+                torch.cat([v, v[-1:].expand(length - len(v))]) for v in (values, self._traced)
+            )
+            values = values + self._traced
+        self._traced = values
 
     def _answer(self, batch: B, rows: Tensor) -> Any:
         if self._threat.access != "white-box":
@@ -146,10 +193,12 @@ class View(Generic[B]):
     def observations(self) -> dict[str, float]:
         """Sums over the examples, for the trust checks."""
         asked = self._asked_slope
-        return {
+        traced = {} if self._traced is None else trace_sums(self._traced)
+        return traced | {
             "forward": float(self.forward_rows),
             "backward": float(self.backward_rows),
             "queries": float(self._queries.sum()),
+            "calls": float(self.calls),
             "gradient_examples": float(asked.sum()),
             "zero_gradient_examples": float((self._flat & asked).sum()),
             "nan_gradient_examples": float((self._broken_slope & asked).sum()),
@@ -186,7 +235,10 @@ class View(Generic[B]):
             raise QueryBudgetSpent(f"the query budget of {limit} an example is spent")
         for noise in self._noises:
             noise.round += 1
+        if self._total is not None and int(self._queries.sum()) + len(places) > self._total:
+            raise QueryBudgetSpent(f"the {self._total} questions of the preparation are spent")
         self._queries += asked
+        self.calls += 1
         self.forward_rows += len(places)
         if self._progress is not None:
             self._progress(self.forward_rows)
@@ -196,6 +248,7 @@ class View(Generic[B]):
         live = {name: value for name, value in batch.tensors().items() if value.requires_grad}
         if not live or not torch.is_grad_enabled():
             return batch
+        self.moved |= set(live)
         first = True
         changes: dict[str, Tensor] = {}
         for name, value in live.items():
@@ -209,7 +262,7 @@ class View(Generic[B]):
         def observe(gradient: Tensor) -> None:
             rows = per_example(gradient.detach())
             finite = rows.isfinite().all(dim=1).cpu()
-            moving = (rows != 0).any(dim=1).cpu()
+            moving = (rows.abs() > VANISHED).any(dim=1).cpu()
             if counts:
                 self.backward_rows += len(places)
             self._asked_slope[places] = True
@@ -233,6 +286,26 @@ def _attached(output: Any, batch: Batch) -> Any:
         return value + anchor.to(value.dtype) if is_number else value
 
     return tree_map(attach, output)
+
+
+def trace_sums(values: Tensor) -> dict[str, float]:
+    """What the steps gained, and how much of that came late."""
+    if len(values) < 5 or not bool(values.isfinite().all()):
+        return {}
+    late = values[int(LATE * (len(values) - 1))]
+    return {"trace_gain": float(values[-1] - values[0]), "trace_late_gain": float(values[-1] - late)}
+
+
+def mean_of(answers: Sequence[Any]) -> Any:
+    """The mean of several answers of one form, tensor by tensor; of whole numbers the first."""
+    if len(answers) == 1:
+        return answers[0]
+
+    def mean(*values: Any) -> Any:
+        is_number = isinstance(values[0], Tensor) and values[0].is_floating_point()
+        return torch.stack(values).mean(dim=0) if is_number else values[0]
+
+    return tree_map(mean, *answers)
 
 
 @contextmanager

@@ -58,6 +58,14 @@ class Cost(_Record):
     backward: float = Field(description="rows differentiated through the victim by the attack, per example")
     queries: float = Field(description="questions to the victim, per example")
     seconds: float = Field(description="wall seconds that the attack took, whole cell")
+    overhead: float | None = Field(
+        default=None,
+        description="attack seconds over the seconds that its passes take alone; None: not measured",
+    )
+    prepared_queries: float = Field(
+        default=0, description="questions that the attack's preparation asked the victim, in all"
+    )
+    prepared_seconds: float = Field(default=0, description="wall seconds that the preparation took")
 
 
 class Evidence(_Record):
@@ -94,6 +102,12 @@ class CellRecord(_Record):
     evidence: list[Evidence]
     threat: str = Field(default="", description="the attack's threat model in one line")
     notes: dict[str, int] = Field(default={}, description="examples by what the attack said of them")
+    counter: str = Field(
+        default="", description="the counter-measure that the attacker took against a lost gradient"
+    )
+    winners: dict[str, int] = Field(
+        default={}, description="of a worst-of row: on how many examples each attack was the worst"
+    )
     certified: bool = Field(default=False, description="a proven bound rather than an attack's figure")
     error: str | None = Field(default=None, description="why the cell failed or is n/a")
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load, save
 
-from robeval.errors import UsageError
+from robeval.errors import StoreError, UsageError
 from robeval.results.files import checksum, file_checksum, write_atomically
 from robeval.results.journal import Journal
 from robeval.results.records import CellRecord, RunRecord
@@ -177,6 +177,32 @@ class RunFolder:
             if not path.is_file() or file_checksum(path) != recorded:
                 return None
         return CellRecord.model_validate_json((self.path / f"cells/{cell}.json").read_bytes())
+
+    def record(self, cell: str, key: str) -> CellRecord | None:
+        """The record of a cell as it is, finished or failed; None for another cell of that name."""
+        path = self.path / f"cells/{cell}.json"
+        if self._cells.get(cell, {}).get("key") not in (key, "failed", "n/a") or not path.is_file():
+            return None
+        return CellRecord.model_validate_json(path.read_bytes())
+
+    def rows(self, cell: str) -> Rows:
+        """The outcomes of a finished cell; without what was observed of it.
+
+        Raises StoreError when they are not there.
+        """
+        path = self.path / f"examples/{cell}.parquet"
+        if not path.is_file():
+            raise StoreError(f"{path} is not there: cell '{cell}' is not finished")
+        table = pq.read_table(path)
+        texts = {name: table.column(name).to_pylist() for name in TEXTS}
+        columns = {
+            name: np.asarray(table.column(name).to_numpy(), dtype=np.float64)
+            for name in table.column_names
+            if name not in TEXTS
+        }
+        artifact = self.path / f"artifacts/{cell}.safetensors"
+        adversarial = load(artifact.read_bytes()) if artifact.is_file() else {}
+        return Rows(texts, columns, adversarial, {})
 
     def keep_cell(self, key: str, record: CellRecord, files: Mapping[str, bytes]) -> None:
         """Store a finished cell: its record and `files` (by extension: parquet, safetensors)."""

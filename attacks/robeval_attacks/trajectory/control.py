@@ -40,7 +40,7 @@ class Steering(Pursuit):
         offset = self.drive.offset(free * self._feasible_share(variable))
         value = self.value(offset)
         scale = value.detach().abs().clamp_min(SMALL_OBJECTIVE)
-        merit = value - self.price * scale * self.corridor.broken(self.drive.offset(free))
+        merit = self.lure(offset, value) - self.price * scale * self.corridor.broken(self.drive.offset(free))
         (slope,) = torch.autograd.grad(merit.sum(), free)
         cap = SLOPE_CAPS * self.drive.cap
         return Looked(value.detach(), offset.detach(), slope.clamp(-cap, cap))

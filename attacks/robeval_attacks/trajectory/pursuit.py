@@ -23,6 +23,9 @@ from robeval.seeding import Draws
 
 P = TypeVar("P", bound="Pursuit")
 
+DISCRETION = 1.0
+"""The price of an alarm. It steers the search only: what is kept is what hurts the defended victim most."""
+
 
 @dataclass(frozen=True)
 class Pursuit:
@@ -37,6 +40,12 @@ class Pursuit:
     def value(self, offset: Float[Tensor, "rows attacked 2"]) -> Float[Tensor, " rows"]:
         """The objective at the victim's most likely path."""
         return self.goal.value(self.view(self.scenes.moved(offset)).most_likely())
+
+    def lure(
+        self, offset: Float[Tensor, "rows attacked 2"], value: Float[Tensor, " rows"]
+    ) -> Float[Tensor, " rows"]:
+        """What to climb: the value, less a price for every alarm that a detector in the victim would raise."""
+        return value - DISCRETION * self.view.alarm(self.scenes.moved(offset))
 
     @torch.no_grad()
     def score(self, variable: Tensor) -> Scored:
@@ -113,6 +122,7 @@ class Hunt:
 
     def catch(self, best: Best) -> SceneBatch:
         """The best restart of every example; of several objectives the one with the largest Euclidean ADE."""
+        self.view.trace(best.traced())
         shape = (len(self.batch), self.restarts, len(self.objectives))
         restart = best.value.view(shape).argmax(dim=1, keepdim=True)
         offsets = best.point.view(*shape, *best.point.shape[1:])

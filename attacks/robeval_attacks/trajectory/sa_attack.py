@@ -18,7 +18,7 @@ from robeval.plugins.contracts import Attack
 from robeval.plugins.threat import Budget, ThreatModel
 from robeval.plugins.views import View
 from robeval.seeding import Draws
-from robeval_attacks.trajectory.pursuit import Hunt, note_where
+from robeval_attacks.trajectory.pursuit import DISCRETION, Hunt, note_where
 from robeval_attacks.trajectory.sa_vehicle import STATIONARY_M, Adaptive, CleanDrive, Published, Vehicle
 
 PATIENCE, FLAT = 20, 0.1
@@ -51,7 +51,8 @@ class Reconstruction:
         if not self.exact:
             offset = offset.detach().requires_grad_()
         value = self.goal.value(self.view(self.scenes.moved(offset)).most_likely())
-        (slope,) = torch.autograd.grad(value.sum(), free if self.exact else offset)
+        lure = value - DISCRETION * self.view.alarm(self.scenes.moved(offset))
+        (slope,) = torch.autograd.grad(lure.sum(), free if self.exact else offset)
         return Looked(
             value.detach(), offset.detach(), slope * (self.gain if self.exact else self.gain * scale)
         )
@@ -150,6 +151,7 @@ class SAAttack(Attack[SceneBatch]):
         )
         problem = self._problem(hunt)
         best = ascend(problem, start, self._rule(hunt), self.iterations, PATIENCE, FLAT)
+        view.trace(best.traced())
         per_scene = (len(scenes), -1)
         note_where(view, "not_converged", scenes, ~problem.arrived.view(per_scene).any(dim=1))
         note_where(view, "nan", scenes, best.broken.view(per_scene).any(dim=1))

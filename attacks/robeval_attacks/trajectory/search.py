@@ -32,7 +32,7 @@ class Climb(Pursuit):
         projected = self.corridor.project(variable.detach(), self.bisect)
         offset = projected.offset.requires_grad_()
         value = self.value(offset)
-        (slope,) = torch.autograd.grad(value.sum(), offset)
+        (slope,) = torch.autograd.grad(self.lure(offset, value).sum(), offset)
         return Looked(value.detach(), offset.detach(), slope * projected.scale.view(-1, 1, 1))
 
 

@@ -34,7 +34,7 @@ class Penalised(Pursuit):
         offset = self.corridor.project(free).offset
         value = self.value(offset)
         scale = value.detach().abs().clamp_min(SMALL_OBJECTIVE)
-        merit = value / scale - self.price * self.corridor.broken(free)
+        merit = self.lure(offset, value) / scale - self.price * self.corridor.broken(free)
         (slope,) = torch.autograd.grad(merit.sum(), free)
         return Looked(value.detach(), offset.detach(), slope)
 

@@ -96,6 +96,10 @@ class SwitchedSmoothing(Around):
         """How far the history is beyond the threshold; above 0 it will be smoothed. Differentiable."""
         return self.detector.suspicion(seen.past[:, 0], seen.present[:, 0])
 
+    def alarm(self, batch: SceneBatch) -> Float[Tensor, " batch"]:
+        """The suspicion of a scene's most suspicious window."""
+        return self.suspicion(batch.observation()).view(len(batch), -1).amax(dim=1)
+
     def alarms(self, seen: Observation) -> Bool[Tensor, " rows"]:
         """Which rows will be smoothed."""
         return self.suspicion(seen) > 0

@@ -1,0 +1,65 @@
+"""What an attack's passes would have cost alone: the yardstick of its overhead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from robeval.arrays import Batch
+from robeval.plugins.contracts import Domain
+from robeval.plugins.views import View, under_attack
+
+REPEATS = 3
+MOST_ROWS = 4096
+
+
+def bare_seconds(
+    victim: nn.Module, domain: Domain[Any], view: View[Any], batch: Batch, pace: dict[str, float]
+) -> float:
+    """Seconds that the passes which `view` counted take without an attack, at its usual rows a call.
+
+    Zero when nothing was asked, and when gradients were taken by something that is no field of the batch: then
+    nobody but the attack knows what a backward pass is.
+    """
+    if not view.calls or (view.backward_rows and not view.moved):
+        return 0.0
+    rows = min(max(round(view.forward_rows / view.calls), 1), MOST_ROWS)
+    times = -(-rows // len(batch))
+    given = batch.repeat(times).select(slice(0, rows)) if times > 1 or rows < len(batch) else batch
+    if "forward" not in pace:
+        pace["forward"] = fastest(lambda: forward(victim, given)) / len(given)
+    if view.backward_rows and "both" not in pace:
+        with under_attack(victim):
+            pace["both"] = fastest(lambda: both(victim, domain, given, view.moved)) / len(given)
+    backward = min(view.backward_rows, view.forward_rows)
+    return backward * pace.get("both", 0.0) + (view.forward_rows - backward) * pace["forward"]
+
+
+def fastest(work: Callable[[], None]) -> float:
+    """Seconds of the fastest of a few tries: the machine's other work only ever slows one down."""
+    found = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+def forward(victim: nn.Module, batch: Batch) -> None:
+    """One pass without a graph."""
+    with torch.no_grad():
+        victim(batch)
+
+
+def both(victim: nn.Module, domain: Domain[Any], batch: Batch, fields: set[str]) -> None:
+    """One pass forward and back to the named fields."""
+    live = {name: batch.tensors()[name].detach().clone().requires_grad_() for name in sorted(fields)}
+    answer = domain.answer(victim(batch.replace(**live)))
+    if answer.requires_grad:
+        torch.autograd.grad(answer.sum(), list(live.values()), allow_unused=True)
