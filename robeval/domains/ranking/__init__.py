@@ -1,0 +1,1 @@
+"""Which passages are shown first for a query?"""
