@@ -1,0 +1,1 @@
+"""Text-to-image diffusion with an erased concept: can a prompt bring it back?"""
