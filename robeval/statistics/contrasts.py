@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ from robeval.statistics.intervals import Column, Floats, _one_per_example, _Rati
 _ROUNDING = 1e-12
 
 
-class Contrast(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Contrast:
     """Two figures reduced to sums over clusters, with what their effect size needs."""
 
     first: _Sums
@@ -22,7 +24,7 @@ class Contrast(NamedTuple):
     moments: tuple[tuple[_Sums, _Sums], ...]
     """Sums of the linearised residuals and of their squares: of the pairs, or of each side."""
     up: float
-    """Share of pairs in which only the second is 1; NaN unless paired."""
+    """Share of pairs in which the second is higher, for proportions only the second 1; NaN unless paired."""
     down: float
 
     @classmethod
@@ -66,21 +68,21 @@ class Contrast(NamedTuple):
     def is_paired(self) -> bool:
         return len(self.moments) == 1
 
-    @property
+    @cached_property
     def is_proportion(self) -> bool:
         return self.first.proportion and self.second.proportion
 
-    @property
+    @cached_property
     def here(self) -> npt.NDArray[np.bool_]:
         """The clusters that have a value."""
         found: npt.NDArray[np.bool_] = (self.first.examples > 0) | (self.second.examples > 0)
         return found
 
-    @property
+    @cached_property
     def clusters(self) -> int:
         return int(self.here.sum())
 
-    @property
+    @cached_property
     def fewest(self) -> int:
         """Clusters of the smaller side."""
         return min(int((side.examples > 0).sum()) for side in (self.first, self.second))
@@ -89,7 +91,7 @@ class Contrast(NamedTuple):
     def n(self) -> int:
         return self.first.n if self.is_paired else self.first.n + self.second.n
 
-    @property
+    @cached_property
     def difference(self) -> float | None:
         first, second = self.first.value, self.second.value
         if first is None or second is None or math.isnan(second - first):
@@ -100,7 +102,7 @@ class Contrast(NamedTuple):
     def is_finite(self) -> bool:
         return self.difference is not None and math.isfinite(self.difference)
 
-    @property
+    @cached_property
     def deviation(self) -> float | None:
         """What the effect is measured in; None where it is 0 or cannot be known."""
         found = 0.0

@@ -56,15 +56,14 @@ def test_difference_and_clusters_answer_each_other(
         assert needed == clusters
 
 
-@pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
-@pytest.mark.parametrize("alternative", ["two-sided", "greater"])
+@pytest.mark.parametrize(("power", "alternative"), [(0.5, "two-sided"), (0.8, "two-sided"), (0.8, "greater")])
 def test_the_detectable_difference_is_found_as_often_as_stated(
     power: float, alternative: Alternative
 ) -> None:
-    """Of 600 simulated comparisons of 30 clusters with that true difference, a share of `power` is significant."""
+    """Of 800 simulated comparisons of 30 clusters with that true difference, a share of `power` is significant."""
     rng = np.random.default_rng(1)
     shift = detectable_difference(30, 2.0, power=power, alternative=alternative)
-    pairs = {k: (Column(np.zeros(30)), Column(rng.normal(shift, 2.0, 30))) for k in range(600)}
+    pairs = {k: (Column(np.zeros(30)), Column(rng.normal(shift, 2.0, 30))) for k in range(800)}
     found = paired_comparisons(
         pairs, [f"e{k}" for k in range(30)], alternative=alternative, resamples=50, shuffles=999
     )
@@ -87,9 +86,9 @@ def test_one_sided_changes_of_a_proportion_are_found_as_often_as_stated() -> Non
     drop = detectable_difference(96, 0.0, proportion=True)
     rng = np.random.default_rng(3)
     ones = Column(np.ones(96), proportion=True)
-    pairs = {k: (ones, Column((rng.random(96) >= drop).astype(float), proportion=True)) for k in range(600)}
-    found = paired_comparisons(pairs, [f"e{k}" for k in range(96)], resamples=50, shuffles=4999)
-    assert np.mean([c.p <= 0.05 for c in found.values()]) == pytest.approx(0.8, abs=0.05)  # type: ignore[operator]
+    pairs = {k: (ones, Column((rng.random(96) >= drop).astype(float), proportion=True)) for k in range(400)}
+    found = paired_comparisons(pairs, [f"e{k}" for k in range(96)], resamples=50, shuffles=999)
+    assert np.mean([c.p <= 0.05 for c in found.values()]) == pytest.approx(0.8, abs=0.06)  # type: ignore[operator]
 
 
 def test_too_few_clusters_find_nothing() -> None:
@@ -107,5 +106,5 @@ def test_impossible_numbers_are_refused() -> None:
         detectable_difference(10, 1.0, power=1.0)
     with pytest.raises(ValueError, match="difference of 0"):
         clusters_needed(0.0, 1.0)
-    with pytest.raises(ValueError, match="do not suffice|no 1,000,000,000 clusters"):
+    with pytest.raises(ValueError, match="no 1,000,000,000 clusters"):
         clusters_needed(1e-9, 1.0)
