@@ -153,8 +153,16 @@ def _bases() -> dict[str, type]:
     from robeval.plugins.contracts import Attack, Defense, Domain
     from robeval.plugins.data import Dataset
     from robeval.plugins.victim import Victim
+    from robeval.trust.audit.contract import AuditCheck
 
-    return {"attack": Attack, "defense": Defense, "domain": Domain, "dataset": Dataset, "victim": Victim}
+    return {
+        "attack": Attack,
+        "defense": Defense,
+        "domain": Domain,
+        "dataset": Dataset,
+        "victim": Victim,
+        "check": AuditCheck,
+    }
 
 
 def _options_of(cls: Any) -> list[Option]:
@@ -183,16 +191,24 @@ def data(registry: Registry) -> Iterator[Finding]:
 
 
 def cache() -> Iterator[Finding]:
-    """Where trained victims and finished cells are kept, and how much that is."""
-    from robeval.engine.cache import cache_directory
+    """Where trained victims and finished cells are kept, how much that is, and whether it is intact."""
+    from robeval.cli.cache import amount, damaged, entries
+    from robeval.engine.cache import Cache, cache_directory
 
     folder = cache_directory()
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
     nearest_parent = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(nearest_parent, os.W_OK):
         yield Finding("broken", "cache", f"{folder} cannot be written; set ROBEVAL_CACHE_DIR")
         return
-    yield Finding("ok", "cache", f"{folder}, {size / 2**20:.1f} MiB (ROBEVAL_CACHE_DIR moves it)")
+    kept = [entry for entry in entries(Cache(folder)) if not entry.is_half]
+    yield Finding(
+        "ok",
+        "cache",
+        f"{folder}, {amount(kept)} (ROBEVAL_CACHE_DIR moves it)",
+    )
+    for entry in damaged(kept):
+        advice = "it is never used and will be made again; run: robeval cache prune --damaged"
+        yield Finding("note", "cache", f"damaged: {entry.folder}; {advice}")
 
 
 def _version(name: str) -> str | None:

@@ -27,7 +27,8 @@ COMMANDS = {
     "report": "Show a finished run again: terminal, markdown, json, csv.",
     "list": "List the attacks, defenses, datasets, victims and domains.",
     "show": "Explain one plugin: threat model, budget, options, source.",
-    "doctor": "Check the installation and every plugin.",
+    "doctor": "Check the installation, every plugin and the cache.",
+    "cache": "Look at, check or shrink the cache.",
     "export": "Write a built-in dataset in the format of a public one.",
 }
 

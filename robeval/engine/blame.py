@@ -7,8 +7,11 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
+from typing import Any, TypeVar
 
-from robeval.errors import RobevalError
+from robeval.errors import PluginError, RobevalError
+
+T = TypeVar("T")
 
 LONGEST = 300
 _OTHERS = ("/torch/", "/pytorch_lightning/", "/lightning_fabric/", "/jaxtyping/", "/beartype/")
@@ -40,3 +43,13 @@ def _is_library(filename: str) -> bool:
     # Installed guests live below the standard library's folder.
     is_python = filename.startswith(_STDLIB) and "-packages/" not in filename
     return is_python or filename.startswith("<") or any(part in filename for part in _OTHERS)
+
+
+def returned(value: Any, expected: type[T], plugin: object, hook: str) -> T:
+    """What a plugin's hook gave back. Raises PluginError when it is something else than expected."""
+    if isinstance(value, expected):
+        return value
+    raise PluginError(
+        f"{type(plugin).__name__}.{hook} returned {'nothing' if value is None else type(value).__name__}, "
+        f"expected a {expected.__name__}"
+    )

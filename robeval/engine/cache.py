@@ -6,6 +6,7 @@ damaged entry is dropped and made again; it is never used.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -55,6 +56,8 @@ class Cache:
         if not folder.is_dir():
             return None
         if is_intact(folder):
+            with contextlib.suppress(OSError):  # a cache that is only read
+                os.utime(folder)  # when it was last of use, for `robeval cache prune`
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         return None

@@ -79,4 +79,3 @@ def _is_writing(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
-

@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from safetensors.torch import load, save
 
+from robeval.engine.blame import returned
 from robeval.engine.cache import Cache, content_key
 from robeval.engine.plan import NONE, Catalog, Fit, acts, warm_start
 from robeval.engine.precision import trainer_arguments
@@ -97,10 +98,13 @@ class Trainings:
             data: Dataset = TrainingOnly(self.catalog.dataset(fit.dataset))
             seed = Seed(fit.seed)
             if fit.attack != NONE:
-                data = self.catalog.attack(fit.attack).poison(data, fit.budget, seed.child("poison"))
+                attack = self.catalog.attack(fit.attack)
+                data = attack.poison(data, fit.budget, seed.child("poison"))
+                returned(data, Dataset, attack, "poison")  # type: ignore[type-abstract]
             defense = self.catalog.defense(fit.defense)
             if acts(defense, "sanitize"):
                 data = defense.sanitize(data, seed.child("sanitize"))
+                returned(data, Dataset, defense, "sanitize")  # type: ignore[type-abstract]
             self._data[fit] = data
         return self._data[fit]
 
@@ -159,9 +163,9 @@ class Trainings:
             victim.load_state_dict(self.victim(start).state_dict())
         data, seed = self.data(fit), Seed(fit.seed).child("fit", fit.victim.name, fit.defense.name)
         with self.watcher.task(f"training {fit}"), private_randomness(seed):
-            module = self.catalog.defense(fit.defense).robustify(
-                victim.train(), data, seed.child("robustify")
-            )
+            defense = self.catalog.defense(fit.defense)
+            module = defense.robustify(victim.train(), data, seed.child("robustify"))
+            returned(module, pl.LightningModule, defense, "robustify")
             steps = int(getattr(module, "steps", victim.steps))
             data.train_batch_size = int(getattr(module, "train_batch_size", victim.train_batch_size))
             data.shuffle_seed = seed.child("shuffle").integer()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from robeval.cli import doctor
+from robeval.engine.cache import Cache
 from robeval.plugins import discovery
 from robeval.plugins.contracts import NoAttack, NoDefense
 from robeval.plugins.registry import Registry
@@ -17,10 +18,10 @@ Run = Callable[..., Any]
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A cache with one file of 3 MiB."""
+    """A cache with one entry of 3 MiB."""
     folder = tmp_path / "cache"
     folder.mkdir()
-    (folder / "entry").write_bytes(bytes(3 * 2**20))
+    Cache(folder).put("victims", "aa01", {"content": bytes(3 * 2**20)})
     monkeypatch.setenv("ROBEVAL_CACHE_DIR", str(folder))
     return folder
 
@@ -30,7 +31,7 @@ def test_a_sound_installation_is_all_good(robeval: Run, own_cache: Path) -> None
     outcome = robeval("doctor")
     assert outcome.code == 0, outcome.out
     assert outcome.out.endswith("all good\n")
-    for part in ["python", "torch", "CPU threads", "pytorch-lightning", f"{own_cache}, 3.0 MiB"]:
+    for part in ["python", "torch", "CPU threads", "pytorch-lightning", f"{own_cache}, 1 entry, 3.0 MiB"]:
         assert part in outcome.out
     count = len(discovery.built_in().entries)
     assert f"{count} of {count} import" in outcome.out
@@ -118,3 +119,12 @@ def test_a_cache_that_does_not_exist_yet_is_fine(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(doctor.os, "access", lambda folder, mode: False)
     (finding,) = doctor.cache()
     assert finding.state == "broken"
+
+
+def test_a_damaged_entry_is_a_note(own_cache: Path) -> None:
+    """It is never used, so nothing is broken; the note says which it is and how to be rid of it."""
+    (own_cache / "victims" / "aa" / "aa01" / "content").write_bytes(b"other")
+    whole, torn = doctor.cache()
+    assert (whole.state, torn.state) == ("ok", "note")
+    assert "aa01" in torn.detail
+    assert "robeval cache prune --damaged" in torn.detail
