@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from robeval.arrays import Batch
+from robeval.engine.blame import returned
 from robeval.engine.cache import Cache, content_key
 from robeval.engine.counters import COUNTER_DRAWS, PROBED, StraightThrough, locate
 from robeval.engine.derived import ReadOff, worst_record, worst_rows
@@ -29,7 +30,7 @@ from robeval.engine.progress import Watcher
 from robeval.engine.quiet import quiet_lightning
 from robeval.engine.sources import module_digest, source_digest
 from robeval.engine.train import Trainings, private_randomness, threads_for
-from robeval.errors import DataError, RobevalError
+from robeval.errors import DataError, PluginError, RobevalError
 from robeval.plugins.contracts import Attack
 from robeval.plugins.data import Dataset
 from robeval.plugins.threat import Budget, ThreatModel
@@ -169,13 +170,23 @@ class Evaluator:
             return victim
         seed = Seed(fit.seed).child("harden", defense.name)
         with self.watcher.task(f"preparing {defense}"), private_randomness(seed):
-            return plugin.harden(victim, self.trainings.data(fit), seed).eval()
+            given = weights_of(victim)
+            hardened: nn.Module = returned(
+                plugin.harden(victim, self.trainings.data(fit), seed), nn.Module, plugin, "harden"
+            )
+        if restore_weights(victim, given):
+            raise PluginError(
+                f"{type(plugin).__name__}.harden changed the weights of the victim it was given, which other cells "
+                "use too; work on copy.deepcopy(victim)"
+            )
+        return hardened.eval()
 
     def _tampered(self, cell: Cell, fit: Fit, attack: Attack[Any]) -> nn.Module:
         import copy
 
         seed = Seed(cell.seed).child("tamper", cell.attack.name)
-        victim = attack.tamper(copy.deepcopy(self.trainings.victim(fit)), cell.budget, seed).eval()
+        own = copy.deepcopy(self.trainings.victim(fit))
+        victim = returned(attack.tamper(own, cell.budget, seed), nn.Module, attack, "tamper").eval()
         return self._harden(fit, cell.defense, victim).eval()
 
     def _relayed(self, cell: Cell, fit: Fit, judged: nn.Module) -> nn.Module:
