@@ -18,12 +18,12 @@ PLURALS = {f"{kind}s": kind for kind in KINDS}
 
 
 @click.command("list")
-@click.argument("what", required=False, metavar="[attacks|defenses|datasets|victims|domains]")
+@click.argument("what", required=False, metavar="[attacks|defenses|datasets|victims|domains|checks]")
 @click.option("--domain", metavar="NAME", help="Only what this domain can use.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @plugin_files
 def command(what: str | None, domain: str | None, as_json: bool, plugin_files: tuple[Path, ...]) -> None:
-    """List the attacks, defenses, datasets, victims and domains."""
+    """List the attacks, defenses, datasets, victims, domains and audit checks."""
     registry = discover(plugin_files)
     kinds = _kinds(what)
     if domain is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,10 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write the YAML that repeats this run.",
+)
+@click.option("--audit", is_flag=True, help="Then ask every audit check of every cell (see: robeval audit).")
+@click.option(
+    "--counter", is_flag=True, help="Audit, and answer flags with counter-measures as further rows."
 )
 @click.option("--strict", is_flag=True, help="Exit 4 when a trust check finds a figure suspicious.")
 @click.option(
@@ -192,9 +197,17 @@ def _execute(plan: Plan, flags: dict[str, Any], words: Sequence[str], *, debug: 
     try:
         with answering_ctrl_c(), watcher:
             outcome = run(plan, folder, cache, watcher, command=repeat, debug=debug)
+            if flags["audit"] or flags["counter"]:
+                from robeval.cli.audit import conduct
+
+                conduct(plan, folder, replace(cache, fresh=False), watcher, flags)
     except (Interrupted, KeyboardInterrupt):
         return _interrupted(repeat)
     _report(outcome, flags)
+    if flags["audit"] or flags["counter"]:
+        from robeval.cli.audit import exit_code
+
+        return max(outcome.exit_code(strict=False), exit_code(folder, strict=flags["strict"]))
     return outcome.exit_code(strict=flags["strict"])
 
 

@@ -25,7 +25,8 @@ DONE, USAGE, FAILED, INTERRUPTED, READER_GONE = 0, 2, 3, 130, 141
 COMMANDS = {
     "run": "Run attacks against defenses and print the matrix.",
     "report": "Show a finished run again: terminal, markdown, json, csv.",
-    "list": "List the attacks, defenses, datasets, victims and domains.",
+    "audit": "Can the figures of a finished run be trusted?",
+    "list": "List the attacks, defenses, datasets, victims, domains and audit checks.",
     "show": "Explain one plugin: threat model, budget, options, source.",
     "doctor": "Check the installation, every plugin and the cache.",
     "cache": "Look at, check or shrink the cache.",

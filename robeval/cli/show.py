@@ -96,6 +96,8 @@ def example(entry: Entry, cls: Any) -> str:
     domain = "DOMAIN" if entry.domain == "*" else entry.domain
     if entry.kind == "domain":
         return f"robeval run {entry.name}"
+    if entry.kind == "check":
+        return f"robeval audit RUN --check {entry.short}"
     options = describe(cls)
     shown = [option for option in options if option.required]
     shown = shown or [option for option in options if option.default not in ("null", "''")][:1]

@@ -107,14 +107,16 @@ def locate(defended: nn.Module, soft: nn.Module, domain: Domain[Any], batch: Bat
     return probe(defended, domain, batch).lost_at
 
 
-def probe(victim: nn.Module, domain: Domain[Any], batch: Batch) -> Probe:
+def probe(victim: nn.Module, domain: Domain[Any], batch: Batch, draws: int = 1) -> Probe:
     """Follow the gradient of the victim's answer back to the input, through every module.
 
-    Needs a domain with continuous inputs. Modules that are called by other ways than their forward are not seen.
+    Gradients are averaged over `draws` of the victim's noise, as an attacker would. Needs a domain with continuous
+    inputs. Modules that are called by other ways than their forward are not seen.
     """
     with under_attack(victim):
         slopes, lost_at = followed(victim, domain, batch, watch=True)
-        again, _ = followed(victim, domain, batch, watch=False)
+        more = [followed(victim, domain, batch, watch=False)[0] for _ in range(2 * draws - 1)]
+    slopes, again = sum([slopes, *more[: draws - 1]]) / draws, sum(more[draws - 1 :]) / draws
     norms = slopes.norm(dim=1)
     cosine = torch.nn.functional.cosine_similarity(slopes, again, dim=1)
     alike = torch.where((norms > 0) & (again.norm(dim=1) > 0), cosine, torch.ones_like(cosine))

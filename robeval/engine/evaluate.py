@@ -58,6 +58,12 @@ class Evaluator:
         self._preparations: dict[int, tuple[nn.Module, list[tuple[Any, int, str, Prepared]]]] = {}
         self._examples: dict[str, Batch] = {}
 
+    def share(self, other: Evaluator) -> None:
+        """Use the trained and hardened victims of another evaluator."""
+        self.trainings = other.trainings
+        self._hardened = other._hardened
+        self._preparations = other._preparations
+
     def execute(self, cell: Cell) -> tuple[CellRecord, bool]:
         """The cell's record, and whether it was there already."""
         if cell.refused:
@@ -117,10 +123,8 @@ class Evaluator:
     def stage(self, cell: Cell) -> Stage:
         """Everything a cell needs, trained and hardened."""
         fit = victim_fit(cell, self.catalog)
-        judged = self.hardened(fit, cell.defense)
+        judged = self.judged(cell)
         attack = None if cell.attack == CERTIFICATE else self.catalog.attack(cell.attack)
-        if attack is not None and acts(attack, "tamper"):
-            judged = self._tampered(cell, fit, attack)
         surrogate = surrogate_fit(cell, self.catalog)
         attacked = judged
         if surrogate:
@@ -147,6 +151,16 @@ class Evaluator:
             if attack is not None and acts(attack, "tamper")
             else self._clean_answers(cell, fit),
         )
+
+    def judged(self, cell: Cell) -> nn.Module:
+        """The defended victim that a cell's examples are judged by."""
+        if cell.members:
+            return self.judged(cell.members[0])
+        fit = victim_fit(cell, self.catalog)
+        attack = None if cell.attack == CERTIFICATE else self.catalog.attack(cell.attack)
+        if attack is not None and acts(attack, "tamper"):
+            return self._tampered(cell, fit, attack)
+        return self.hardened(fit, cell.defense)
 
     def hardened(self, fit: Fit, defense: Any) -> nn.Module:
         """The victim of a training as it is deployed under a defense."""

@@ -83,6 +83,7 @@ def finished_record(cell: Cell, catalog: Catalog, rows: Rows, judged: Any) -> Ce
             "verdict": verdict,
             "evidence": [Evidence(check=f.check, severity=f.severity, message=f.message) for f in findings],
             "notes": notes,
+            "observed": dict(sorted(observed.items())),
         }
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from safetensors.torch import load_file
 from robeval.engine.cache import Cache, cache_directory
 from robeval.engine.evaluate import Evaluator
 from robeval.engine.experiment import Experiment
-from robeval.engine.plan import Plan, make_plan
+from robeval.engine.plan import WORST_OF, Cell, Plan, make_plan
 from robeval.engine.progress import Watcher
 from robeval.errors import MissingFile, StoreError
 from robeval.plugins.contracts import Domain, Trial
 from robeval.plugins.discovery import discover
-from robeval.results.records import RunRecord
+from robeval.plugins.specs import PluginSpec
+from robeval.results.records import CellRecord, RunRecord
 from robeval.results.store import RunFolder
 
 
@@ -29,10 +31,8 @@ def trial(
     The victim comes from the cache (or is trained again); the adversarial tensors come from the run's artifacts.
     `cache` is the user's unless given. Raises MissingFile or StoreError.
     """
-    plan = _plan(folder)
-    cell = next((cell for cell in plan.cells if cell.id == cell_id), None)
-    if cell is None:
-        raise StoreError(f"{folder} has no cell '{cell_id}'")
+    plan = plan_of(folder)
+    cell = next((cell for cell in plan.cells if cell.id == cell_id), None) or _added(folder, plan, cell_id)
     evaluator = _evaluator(plan, folder, cache or cache_directory())
     if evaluator.folder.finished(cell_id, evaluator.key(cell)) is None:
         raise StoreError(
@@ -51,17 +51,33 @@ def trial(
     path = folder / f"artifacts/{cell_id}.safetensors"
     changed = {name: value[rows] for name, value in load_file(path).items()} if path.is_file() else {}
     adversarial = clean.replace(**changed)
-    victim = evaluator.stage(cell).judged
+    victim = evaluator.judged(cell)
     with torch.no_grad():
         answers = victim(clean), victim(adversarial)
     return plan.catalog.domain, Trial(victim, clean, adversarial, *answers)
+
+
+def _added(folder: Path, plan: Plan, cell_id: str) -> Cell:
+    """A row that an audit added, from its record. Raises StoreError for any other."""
+    path = folder / f"cells/{cell_id}.json"
+    record = CellRecord.model_validate_json(path.read_bytes()) if path.is_file() else None
+    for cell in plan.cells if record else ():
+        assert record is not None
+        attack = PluginSpec.parse(record.attack)
+        found = replace(
+            cell, attack=attack, counter=record.counter, knowledge=record.knowledge, source=None, members=()
+        )
+        if found.id == cell_id and attack.name != WORST_OF:
+            return found
+    raise StoreError(f"{folder} has no cell '{cell_id}' that can be drawn again")
 
 
 _plans: dict[str, Plan] = {}
 _evaluators: dict[str, Evaluator] = {}
 
 
-def _plan(folder: Path) -> Plan:
+def plan_of(folder: Path) -> Plan:
+    """The plan of a finished run, from its own record. Raises MissingFile without one."""
     key = str(folder.resolve())
     if key not in _plans:
         path = folder / "run.json"

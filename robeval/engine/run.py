@@ -93,7 +93,7 @@ def run(
     note(complete=False)
     watcher.plan(len(plan.cells))
     for cell in plan.cells:
-        record, cached = _guarded(evaluator, cell, debug=debug)
+        record, cached = guarded(evaluator, cell, debug=debug)
         outcome.records.append(record)
         outcome.from_cache += cached
         watcher.finished_cell(_told(cell, record), cached=cached)
@@ -101,7 +101,8 @@ def run(
     return outcome
 
 
-def _guarded(evaluator: Evaluator, cell: Cell, *, debug: bool) -> tuple[CellRecord, bool]:
+def guarded(evaluator: Evaluator, cell: Cell, *, debug: bool) -> tuple[CellRecord, bool]:
+    """The cell's record and whether it was there already; a failure becomes a record and a line, not an exception."""
     try:
         with time_limit(evaluator.experiment.execution.cell_timeout, str(cell)):
             return evaluator.execute(cell)

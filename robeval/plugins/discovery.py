@@ -18,7 +18,13 @@ from robeval.errors import MissingFile, PluginError, RobevalError
 from robeval.plugins.registry import Entry, Registry
 
 GROUP = "robeval.plugins"
-BUILT_IN = ("robeval.domains.builtin", "robeval_attacks", "robeval_defenses", "robeval_datasets")
+BUILT_IN = (
+    "robeval.domains.builtin",
+    "robeval_attacks",
+    "robeval_defenses",
+    "robeval_datasets",
+    "robeval.trust.audit.builtin",
+)
 
 
 def built_in() -> Registry:

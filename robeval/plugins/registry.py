@@ -12,7 +12,7 @@ from typing import Any
 
 from robeval.errors import DuplicatePlugin, MissingExtra, PluginError, UnknownPlugin
 
-KINDS = ("attack", "defense", "dataset", "victim", "domain")
+KINDS = ("check", "attack", "defense", "dataset", "victim", "domain")
 
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _NAME = re.compile(rf"({_WORD}/)?{_WORD}")
@@ -95,6 +95,10 @@ class Registry:
     def domain(self, name: str, target: str | type, summary: str = "", *, extra: str | None = None) -> None:
         """Register a domain."""
         self._add("domain", name, target, summary, extra)
+
+    def check(self, name: str, target: str | type, summary: str = "", *, extra: str | None = None) -> None:
+        """Register an audit check."""
+        self._add("check", name, target, summary, extra)
 
     def _add(self, kind: str, name: str, target: str | type, summary: str, extra: str | None) -> None:
         place = self.place or _caller()

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 from robeval.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Callable, Iterator
 
-Format = Literal["terminal", "markdown", "json", "csv"]
+    from rich.console import Console
+    from rich.text import Text
+
+Format = Literal["terminal", "markdown", "html", "json", "csv"]
 FORMATS: tuple[str, ...] = get_args(Format)
 _PLAIN_WIDTH = 100
 
@@ -23,10 +26,12 @@ def render(
     width: int | None = None,
     *,
     by_group: bool = False,
+    max_pictures: int | None = None,
 ) -> str:
-    """A run's report as text. `metrics` are names, "all", or nothing for the headline (JSON and CSV: all).
+    """A run's report as text. `metrics` are names, "all", or nothing for the headline (HTML, JSON and CSV: all).
 
-    `width` is the terminal face's; its text carries no colour. JSON always holds the groups.
+    `max_pictures` limits the examples of the HTML face, 0 for none; to draw them takes the victims. `width` is
+    the terminal face's; its text carries no colour. JSON always holds the groups.
     Raises UsageError for an unknown format or metric, StoreError for records that cannot be read.
     """
     folder = Path(run_folder)
@@ -39,6 +44,12 @@ def render(
         from robeval.report.markdown import markdown
 
         return markdown(folder, metrics, by_group=by_group)
+    if format == "html":
+        from robeval.report.html.page import LIMIT, html_report
+
+        return html_report(
+            folder, metrics, by_group=by_group, pictures=LIMIT if max_pictures is None else max_pictures
+        )
     if format == "json":
         from robeval.report.json_ import json_report
 
@@ -48,6 +59,13 @@ def render(
 
         return csv_report(folder, metrics, by_group=by_group)
     raise UsageError(f"no report format '{format}'. Known: {', '.join(FORMATS)}")
+
+
+def print_lines(laid_out: Callable[[int], Iterator[Text]], console: Console) -> None:
+    """Lines that are laid out for a width, coloured as far as `console` allows."""
+    from robeval.report.terminal import print_laid_out
+
+    print_laid_out(laid_out, console)
 
 
 def print_report(

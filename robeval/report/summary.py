@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from robeval.errors import MissingFile, StoreError, UsageError, nearest
+from robeval.results.audit import read_audit, with_audit
 from robeval.results.records import SCHEMA, CellRecord, MetricRecord, RunRecord, Summary
 
 RUNS = Path("runs")
@@ -50,7 +51,7 @@ def read_run(folder: Path) -> Summary:
     run = _record(path, RunRecord)
     files = [folder / "cells" / f"{cell}.json" for cell in run.cells]
     cells = [_record(file, CellRecord) for file in files if file.is_file()]
-    return Summary(run=run, environment=run.environment, cells=cells)
+    return Summary(run=run, environment=run.environment, cells=with_audit(cells, read_audit(folder)))
 
 
 def _record(path: Path, kind: type[R]) -> R:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from robeval.plugins.threat import ACCESS
+from robeval.report.audit import audit_lines, audit_table
 from robeval.report.findings import KINDS, Spent, findings, progress, spent
 from robeval.report.grid import drawn, usual_n
 from robeval.report.heat import SHADES, STYLES, Heat
@@ -32,8 +33,13 @@ def print_terminal(
     folder: Path, console: Console, metrics: Sequence[str] | None = None, *, by_group: bool = False
 ) -> None:
     """Print the report of a run. Raises UsageError or StoreError when it cannot be read."""
+    print_laid_out(lambda width: lines(folder, width, metrics, by_group=by_group), console)
+
+
+def print_laid_out(laid_out: Callable[[int], Iterator[Text]], console: Console) -> None:
+    """Print lines that are laid out for a width, coloured as far as `console` allows."""
     width = max(_NARROWEST, min(console.width, _WIDEST))
-    for line in lines(folder, width, metrics, by_group=by_group):
+    for line in laid_out(width):
         if console.options.ascii_only:
             line = _ascii(line)
         if console.no_color or console.color_system is None:
@@ -62,6 +68,10 @@ def lines(
     yield from _defenses(tables, width)
     for title, cells in per_scenario.items():
         yield from _attacks(spent(cells), "" if len(per_scenario) == 1 else " · ".join(title), width)
+    table = audit_table(folder, summary)
+    if table is not None:
+        yield Text()
+        yield from audit_lines(table, width)
     yield from _findings(summary, width)
     yield from _repeat(summary, width)
 

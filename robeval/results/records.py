@@ -108,6 +108,9 @@ class CellRecord(_Record):
     winners: dict[str, int] = Field(
         default={}, description="of a worst-of row: on how many examples each attack was the worst"
     )
+    observed: dict[str, float] = Field(
+        default={}, description="what the engine saw while the attack ran: sums over the examples"
+    )
     certified: bool = Field(default=False, description="a proven bound rather than an attack's figure")
     error: str | None = Field(default=None, description="why the cell failed or is n/a")
 

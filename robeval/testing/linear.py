@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from robeval.arrays import Batch
-from robeval.plugins.contracts import Attack, Defaults, Domain, Metric, Trial
+from robeval.plugins.contracts import Attack, Defaults, Domain, Metric, Probes, Trial
 from robeval.plugins.data import Dataset, Split
 from robeval.plugins.registry import Registry
 from robeval.plugins.threat import Budget, ThreatModel
@@ -25,6 +25,8 @@ from robeval.plugins.views import View
 from robeval.seeding import Draws, Seed
 
 WEIGHT = (1.0, -2.0)
+UNBOUNDED = 20.0
+"""No point of the embedded data is farther from the line."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class LinearDomain(Domain[Points]):
         Metric("success", "", "lower", "share of right answers that the attack turned", kind="proportion"),
     )
     defaults: ClassVar[Defaults] = Defaults("points", "line", ("none", "worst"), ("none",))
+    probes: ClassVar[Probes] = Probes(random="random-corner", black_box="random-search")
+    continuous: ClassVar[tuple[str, ...]] = ("point",)
 
     def score(self, trial: Trial[Points]) -> Mapping[str, Tensor]:
         """Accuracy, margin and success of every point: [batch] each."""
@@ -152,7 +156,9 @@ class WorstCase(Attack[Points]):
     Source: closed form.
     """
 
-    threat = ThreatModel("white-box", Budget("distance", "", 0.5, "largest change of a coordinate"))
+    threat = ThreatModel(
+        "white-box", Budget("distance", "", 0.5, "largest change of a coordinate", UNBOUNDED)
+    )
     surrogate: Annotated[str | None, Field(description="victim whose gradients are used instead")] = None
 
     def perturb(self, view: View[Points], batch: Points, budget: float, draw: Draws) -> Points:
@@ -177,6 +183,58 @@ class RandomCorner(Attack[Points]):
         return batch.replace(point=batch.point + budget * (2.0 * draw.coin(0.5, 2) - 1.0))
 
 
+@dataclass(frozen=True)
+class Steps(Attack[Points]):
+    """Signed gradient steps of a share of the budget each; the best point is kept.
+
+    Source: projected gradient descent, Madry et al., arXiv:1706.06083.
+    """
+
+    threat = ThreatModel(
+        "white-box", Budget("distance", "", 0.5, "largest change of a coordinate", UNBOUNDED)
+    )
+    iterations: Annotated[int, Field(ge=1, description="gradient steps")] = 10
+    share: Annotated[float, Field(gt=0, description="of the budget, a step")] = 0.25
+
+    def perturb(self, view: View[Points], batch: Points, budget: float, draw: Draws) -> Points:
+        """The worst point on the way down the margin."""
+        point, best = batch.point, batch.point
+        worst = torch.full_like(batch.label, torch.inf)
+        trace = []
+        for _ in range(self.iterations + 1):
+            point = point.detach().requires_grad_()
+            margin = view(batch.replace(point=point)) * batch.label
+            (slope,) = torch.autograd.grad(margin.sum(), point)
+            better = margin.detach() < worst
+            worst = torch.where(better, margin.detach(), worst)
+            best = torch.where(better.unsqueeze(1), point.detach(), best)
+            trace.append(-worst.sum())
+            moved = point.detach() - self.share * budget * slope.sign()
+            point = torch.clamp(moved, batch.point - budget, batch.point + budget)
+        view.trace(torch.stack(trace))
+        return batch.replace(point=best)
+
+
+@dataclass(frozen=True)
+class RandomSearch(Attack[Points]):
+    """The worst of many random corners, by the victim's scores alone.
+
+    Source: a baseline; in the plane it tries every corner soon.
+    """
+
+    threat = ThreatModel("score", Budget("distance", "", 0.5, "largest change of a coordinate", UNBOUNDED))
+    tries: Annotated[int, Field(ge=1, description="random corners")] = 16
+
+    def perturb(self, view: View[Points], batch: Points, budget: float, draw: Draws) -> Points:
+        """Every point at the corner with the smallest margin."""
+        many = batch.repeat(self.tries)
+        corner = budget * (2.0 * draw.coin(0.5, self.tries, 2) - 1.0)
+        many = many.replace(point=many.point + corner.flatten(0, 1))
+        margin = (view(many) * many.label).view(-1, self.tries)
+        chosen = margin.argmin(dim=1) + torch.arange(len(batch)) * self.tries
+        return batch.replace(point=many.point[chosen])
+
+
 def register(registry: Registry) -> None:
     """Name everything; the classes are at hand."""
     registry.domain("linear", LinearDomain)
@@ -184,4 +242,6 @@ def register(registry: Registry) -> None:
     registry.victim("linear/line", Line)
     registry.victim("linear/fitted-line", FittedLine)
     registry.attack("linear/worst", WorstCase)
+    registry.attack("linear/steps", Steps)
+    registry.attack("linear/random-search", RandomSearch)
     registry.attack("linear/random-corner", RandomCorner)

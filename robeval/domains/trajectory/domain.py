@@ -14,7 +14,7 @@ from robeval.domains.trajectory.corridor import TOLERANCE
 from robeval.domains.trajectory.kinematics import excess
 from robeval.domains.trajectory.objectives import Yardstick, yardstick
 from robeval.errors import AccessError
-from robeval.plugins.contracts import Defaults, Domain, Metric, Trial
+from robeval.plugins.contracts import Defaults, Domain, Metric, Probes, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,6 +100,9 @@ class Trajectory(Domain[SceneBatch]):
         defenses=("none", "smoothing", "augmentation", "adversarial-training", "randomised-smoothing"),
         max_examples=72,
     )
+
+    probes: ClassVar[Probes] = Probes(random="noise", black_box="pso:iterations=50", transfer=None)
+    continuous: ClassVar[tuple[str, ...]] = ("track",)
 
     def score(self, trial: Trial[SceneBatch]) -> Mapping[str, Tensor]:
         """One value per example for every column that a metric names: [batch] each."""
