@@ -13,8 +13,9 @@ from robeval.results.records import CellRecord
 
 COLUMNS = (
     "id", "domain", "dataset", "victim", "attack", "defense", "knowledge", "budget_name", "budget_unit",
-    "budget", "seed", "certified", "status", "verdict", "group", "metric", "value", "low", "high", "n",
-    "unit", "direction", "examples", "invalid", "forward", "backward", "queries", "seconds", "error",
+    "budget", "seed", "counter", "certified", "status", "verdict", "group", "metric", "value", "low", "high", "n",
+    "unit", "direction", "examples", "invalid", "forward", "backward", "queries", "seconds",
+    "overhead", "prepared_queries", "prepared_seconds", "winners", "error",
 )  # fmt: skip
 
 
@@ -56,6 +57,7 @@ def _about(cell: CellRecord) -> dict[str, Any]:
         "defense",
         "knowledge",
         "seed",
+        "counter",
         "certified",
         "status",
     )
@@ -65,5 +67,6 @@ def _about(cell: CellRecord) -> dict[str, Any]:
         "budget_unit": cell.budget.unit,
         "budget": cell.budget.value,
         "examples": cell.n,
+        "winners": "; ".join(f"{attack} {count}" for attack, count in cell.winners.items()),
         **cell.cost.model_dump(),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +13,19 @@ from robeval.results.records import BudgetRecord, CellRecord, Figure, MetricReco
 from robeval.statistics.intervals import Column, intervals
 
 MARKS: dict[Verdict, str] = {"ok": "", "suspicious": "?", "invalid": "!"}
-_SEVERITY: tuple[Verdict, ...] = ("ok", "suspicious", "invalid")
+SEVERITY: tuple[Verdict, ...] = ("ok", "suspicious", "invalid")
 _PROGRESS: tuple[Status, ...] = ("done", "failed", "missing", "n/a")
 
 
 @dataclass(frozen=True)
 class Row:
-    """An attack under one budget and one knowledge, or a certificate."""
+    """An attack under one budget and one knowledge, with one counter-measure or none; or a certificate."""
 
     attack: str
     budget: BudgetRecord
     knowledge: str
     certified: bool
+    counter: str = ""
 
     @property
     def is_clean(self) -> bool:
@@ -37,10 +38,17 @@ class Row:
         if self.is_clean or self.certified:
             return "proven bound" if self.certified else ""
         unit = f" {self.budget.unit}" if self.budget.unit else ""
-        parts = [f"≤ {self.budget.value:g}{unit}"]
-        if self.knowledge == "oblivious":
-            parts.append("oblivious")
-        return ", ".join(parts)
+        return ", ".join([f"≤ {self.budget.value:g}{unit}", *self.peculiar])
+
+    @property
+    def peculiar(self) -> tuple[str, ...]:
+        """What is unusual about the attacker: that it does not know the defense, its counter-measure."""
+        return tuple(word for word in (self.knowledge, self.counter) if word not in ("adaptive", ""))
+
+    @property
+    def family(self) -> Row:
+        """What the row shares with those that differ in their budget only."""
+        return replace(self, budget=self.budget.model_copy(update={"value": 0.0}))
 
     @property
     def name(self) -> str:
@@ -71,7 +79,7 @@ class Entry:
     @property
     def verdict(self) -> Verdict:
         """The worst over the seeds."""
-        return max((cell.verdict for cell in self.done), key=_SEVERITY.index, default="ok")
+        return max((cell.verdict for cell in self.done), key=SEVERITY.index, default="ok")
 
     @property
     def mark(self) -> str:
@@ -121,7 +129,7 @@ def row_of(cell: CellRecord) -> Row:
     """The row that a cell stands in. Every defense proves its own radius, so certificates share one row."""
     if cell.certified:
         return Row(cell.attack, BudgetRecord(name="radius", unit="", value=0), cell.knowledge, True)
-    return Row(cell.attack, cell.budget, cell.knowledge, cell.certified)
+    return Row(cell.attack, cell.budget, cell.knowledge, cell.certified, cell.counter)
 
 
 def scenarios(cells: Iterable[CellRecord]) -> dict[tuple[str, str], list[CellRecord]]:

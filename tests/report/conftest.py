@@ -7,6 +7,7 @@ import pytest
 
 from robeval.report.matrix import Matrix, matrices
 from robeval.report.summary import chosen_metrics, read_run
+from tests.report.swept_run import write_swept_run
 from tests.report.synthetic_run import write_run
 
 
@@ -20,6 +21,12 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def single_seed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with one seed: nothing to pool, so it is reported quickly; do not change it."""
     return write_run(tmp_path_factory.mktemp("runs") / "single", seeds=1)
+
+
+@pytest.fixture(scope="session")
+def swept_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with three budgets, both knowledges, a counter-measure and worst-of rows; do not change it."""
+    return write_swept_run(tmp_path_factory.mktemp("runs") / "swept")
 
 
 @pytest.fixture

@@ -83,11 +83,13 @@ def examples(attack: str, defense: str, seed: int) -> dict[str, list[Any]]:
     }
 
 
-def figures(table: dict[str, list[Any]], only: str | None = None) -> dict[str, Any]:
+def figures(
+    table: dict[str, list[Any]], only: str | None = None, metrics: list[dict[str, Any]] = METRICS
+) -> dict[str, Any]:
     """Every metric of a table, over one group of its examples or all; intervals by normal theory."""
     here = np.array([only is None or group == only for group in table["group"]])
     found = {}
-    for metric in METRICS:
+    for metric in metrics:
         values = np.asarray(table[metric["column"]])[here]
         per = np.asarray(table[metric["per"]])[here] if metric.get("per") else np.ones_like(values)
         known = ~np.isnan(values)

@@ -59,7 +59,15 @@ def test_a_cell_has_the_published_fields(document: Any) -> None:
     assert set(document) == {"schema", "run", "environment", "cells"}
     assert set(cell["budget"]) == {"name", "unit", "value"}
     assert {"value", "low", "high", "unit", "direction"} <= set(cell["metrics"]["ade"])
-    assert set(cell["cost"]) == {"forward", "backward", "queries", "seconds"}
+    assert set(cell["cost"]) == {
+        "forward",
+        "backward",
+        "queries",
+        "seconds",
+        "overhead",
+        "prepared_queries",
+        "prepared_seconds",
+    }
 
 
 def test_a_value_that_is_not_finite_is_null(finished_run: Path) -> None:
