@@ -186,6 +186,8 @@ class Defaults:
     attacks: tuple[str, ...]
     defenses: tuple[str, ...]
     max_examples: int = 96
+    small: tuple[str, str] | None = None
+    """Dataset and victim that are there within seconds, for checks and examples; None: the usual ones."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,10 @@ class Probes:
     """Searches without gradients."""
     transfer: str | None = None
     """Takes its gradients from a surrogate."""
+    strong: str | None = None
+    """A white-box attack that no check objects to against an undefended victim."""
+    weak: str | None = None
+    """An attack that is known to be weak: the audit must object to it."""
 
 
 class Domain(ABC, Generic[B]):
@@ -212,6 +218,8 @@ class Domain(ABC, Generic[B]):
     probes: ClassVar[Probes] = Probes()
     continuous: ClassVar[tuple[str, ...]] = ()
     """Fields of the batch that a gradient attack moves; empty where inputs are discrete."""
+    first_attack: ClassVar[tuple[str, ...]] = ()
+    """The body of a first, simple `perturb`, line by line: what `robeval new attack` starts an author with."""
 
     @abstractmethod
     def score(self, trial: Trial[B]) -> Mapping[str, Tensor]:

@@ -49,8 +49,16 @@ class LinearDomain(Domain[Points]):
         Metric("success", "", "lower", "share of right answers that the attack turned", kind="proportion"),
     )
     defaults: ClassVar[Defaults] = Defaults("points", "line", ("none", "worst"), ("none",))
-    probes: ClassVar[Probes] = Probes(random="random-corner", black_box="random-search")
+    probes: ClassVar[Probes] = Probes(
+        random="random-corner", black_box="random-search", strong="steps", weak="faint"
+    )
     continuous: ClassVar[tuple[str, ...]] = ("point",)
+
+    first_attack: ClassVar[tuple[str, ...]] = (
+        "# Every point to a random corner of the box that the budget allows.",
+        "side = 2.0 * draw.coin(0.5, 2) - 1.0",
+        "return batch.replace(point=batch.point + budget * side)",
+    )
 
     def score(self, trial: Trial[Points]) -> Mapping[str, Tensor]:
         """Accuracy, margin and success of every point: [batch] each."""
@@ -216,6 +224,24 @@ class Steps(Attack[Points]):
 
 
 @dataclass(frozen=True)
+class Faint(Attack[Points]):
+    """A random corner behind a show of asking for gradients: known to be weak.
+
+    Source: a canary; `random-noise` must object to it.
+    """
+
+    threat = ThreatModel(
+        "white-box", Budget("distance", "", 0.5, "largest change of a coordinate", UNBOUNDED)
+    )
+
+    def perturb(self, view: View[Points], batch: Points, budget: float, draw: Draws) -> Points:
+        """Every point moved to a corner, whatever the slope says."""
+        point = batch.point.clone().requires_grad_()
+        torch.autograd.grad(view(batch.replace(point=point)).sum(), point)
+        return batch.replace(point=batch.point + budget * (2.0 * draw.coin(0.5, 2) - 1.0))
+
+
+@dataclass(frozen=True)
 class RandomSearch(Attack[Points]):
     """The worst of many random corners, by the victim's scores alone.
 
@@ -243,5 +269,6 @@ def register(registry: Registry) -> None:
     registry.victim("linear/fitted-line", FittedLine)
     registry.attack("linear/worst", WorstCase)
     registry.attack("linear/steps", Steps)
+    registry.attack("linear/faint", Faint)
     registry.attack("linear/random-search", RandomSearch)
     registry.attack("linear/random-corner", RandomCorner)

@@ -99,9 +99,20 @@ class Trajectory(Domain[SceneBatch]):
         ),
         defenses=("none", "smoothing", "augmentation", "adversarial-training", "randomised-smoothing"),
         max_examples=72,
+        small=("synthetic:train_scenes=24,val_scenes=6,test_scenes=6", "lstm:steps=8,hidden=16"),
+    )
+    first_attack: ClassVar[tuple[str, ...]] = (
+        "# One step of the whole budget, in a random direction, for every observed position of the target.",
+        "angle = draw.uniform(batch.attacked, high=2 * torch.pi)",
+        "push = budget * torch.stack([angle.cos(), angle.sin()], dim=-1)",
+        "seen = batch.present[:, 0, : batch.attacked].unsqueeze(-1)",
+        "return batch.moved(push * seen)",
     )
 
-    probes: ClassVar[Probes] = Probes(random="noise", black_box="pso:iterations=50", transfer=None)
+    probes: ClassVar[Probes] = Probes(random="noise",
+        black_box="pso:iterations=50",
+        strong="search-plus:restarts=4,iterations=50",
+        weak="search:restarts=1,iterations=1",)
     continuous: ClassVar[tuple[str, ...]] = ("track",)
 
     def score(self, trial: Trial[SceneBatch]) -> Mapping[str, Tensor]:
