@@ -23,3 +23,16 @@ def register(registry: Registry) -> None:
         "trajectory/ngsim", f"{trajectory}.ngsim:NGSIM", "NGSIM US-101 and I-80 recordings (10 Hz, feet)."
     )
     registry.dataset("trajectory/eth-ucy", f"{trajectory}.eth_ucy:EthUcy", "ETH and UCY pedestrians (0.4 s).")
+    diffusion = "robeval_datasets.diffusion"
+    registry.dataset(
+        "diffusion/synthetic",
+        f"{diffusion}.synthetic:Synthetic",
+        "Seeded pictures of shapes, textures and colours.",
+        extra="diffusion",
+    )
+    registry.dataset(
+        "diffusion/prompts",
+        f"{diffusion}.prompts:Prompts",
+        "Prompts from a CSV or JSON Lines file.",
+        extra="diffusion",
+    )

@@ -24,3 +24,22 @@ def register(registry: Registry) -> None:
         f"{victims}.trajectron:Trajectron",
         "Compact Trajectron++: CVAE with K modes.",
     )
+    registry.domain(
+        "diffusion",
+        "robeval.domains.diffusion.domain:Diffusion",
+        "Text to image: can a prompt bring an erased concept back?",
+        extra="diffusion",
+    )
+    diffusion = "robeval.domains.diffusion.victims"
+    registry.victim(
+        "diffusion/small",
+        f"{diffusion}.small:Small",
+        "Stable Diffusion's parts in small; trained in minutes.",
+        extra="diffusion",
+    )
+    registry.victim(
+        "diffusion/pretrained",
+        f"{diffusion}.pretrained:Pretrained",
+        "A Stable Diffusion pipeline from a folder or the hub.",
+        extra="diffusion",
+    )

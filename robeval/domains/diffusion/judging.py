@@ -33,7 +33,7 @@ class Judge(nn.Module):
 
     def by_head(self, probability: Float[Tensor, "batch classes"]) -> tuple[Tensor, ...]:
         """The probabilities of every head: [batch, its classes] each."""
-        return probability.split([len(head) for head in self.heads], dim=1)
+        return torch.split(probability, [len(head) for head in self.heads], dim=1)
 
     def place(self, concept: str) -> tuple[int, int]:
         """The head and the class of a concept. Raises DataError for one that it cannot tell."""
@@ -43,6 +43,11 @@ class Judge(nn.Module):
         known = [name for head in self.heads for name in head]
         shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
         raise DataError(f"the detector does not know the concept '{concept}'. It knows: {shown}")
+
+    def named(self, concept: str, labels: list[int]) -> str:
+        """What a caption asks for in the concept's own head: its neighbour; empty where it says nothing."""
+        head, _ = self.place(concept)
+        return self.heads[head][labels[head]] if labels[head] >= 0 else ""
 
 
 def judge_of(batch: PromptBatch) -> Judge:

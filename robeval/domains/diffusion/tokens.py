@@ -3,7 +3,7 @@
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int64
@@ -11,16 +11,13 @@ from torch import Tensor
 
 from robeval.errors import MissingFile
 
-if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
-
 SHAPES = "shapes"
 SHAPES_LENGTH = 16
 _SHAPES_FOLDER = Path(__file__).parent / "shapes_tokenizer"
 
 
 @lru_cache(maxsize=8)
-def tokenizer_named(name: str) -> "CLIPTokenizer":
+def tokenizer_named(name: str) -> Any:
     """The embedded tokenizer ("shapes"), or the one in a folder (a pipeline's folder will do) or on the hub.
 
     Raises MissingFile when there is none.

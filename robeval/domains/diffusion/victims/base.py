@@ -22,9 +22,9 @@ class LatentDiffusion(Victim):
 
     domain: ClassVar[str] = "diffusion"
 
-    text_encoder: nn.Module
-    unet: nn.Module
-    vae: nn.Module
+    text_encoder: Any
+    unet: Any
+    vae: Any
     alphas: Tensor
     """Cumulative products of 1 - beta, one per timestep: a buffer, [timesteps]."""
     one_step_from: Tensor
@@ -69,7 +69,7 @@ class LatentDiffusion(Victim):
     @property
     def token_table(self) -> nn.Embedding:
         """The victim's own table of token embeddings: `.weight` is [vocabulary, width]."""
-        return cast(nn.Embedding, self.text_encoder.get_input_embeddings())  # type: ignore[operator]
+        return cast(nn.Embedding, self.text_encoder.get_input_embeddings())
 
     def encode(self, embedded: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
         """The text encoder's last hidden states (final layer norm included) for token embeddings."""
@@ -92,12 +92,12 @@ class LatentDiffusion(Victim):
     @property
     def length(self) -> int:
         """How many tokens a prompt has, padding included."""
-        return int(self.text_encoder.config.max_position_embeddings)  # type: ignore[union-attr,arg-type]
+        return int(self.text_encoder.config.max_position_embeddings)
 
     @property
     def width(self) -> int:
         """How many numbers a token's embedding has."""
-        return int(self.text_encoder.config.hidden_size)  # type: ignore[union-attr,arg-type]
+        return int(self.text_encoder.config.hidden_size)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -223,15 +223,15 @@ class LatentDiffusion(Victim):
         self, image: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch channels small narrow"]:
         """Pictures in [0, 1] → latents (the encoder's mean, scaled)."""
-        found = self.vae.encode(image * 2 - 1).latent_dist.mean  # type: ignore[operator,union-attr]
-        return cast(Tensor, found * self.vae.config.scaling_factor)  # type: ignore[union-attr]
+        found = self.vae.encode(image * 2 - 1).latent_dist.mean
+        return cast(Tensor, found * self.vae.config.scaling_factor)
 
     def to_image(
         self, latents: Float[Tensor, "batch channels small narrow"]
     ) -> Float[Tensor, "batch 3 height width"]:
         """Latents → pictures in [0, 1]; NaN stays NaN."""
-        scaled = latents / self.vae.config.scaling_factor  # type: ignore[union-attr,operator]
-        decoded: Tensor = self.vae.decode(scaled).sample  # type: ignore[operator,union-attr]
+        scaled = latents / self.vae.config.scaling_factor
+        decoded: Tensor = self.vae.decode(scaled).sample
         return (decoded / 2 + 0.5).clamp(0, 1)
 
     def loss(self, batch: PromptBatch) -> Float[Tensor, " batch"]:

@@ -1,0 +1,1 @@
+"""Datasets of prompts for text-to-image models."""
