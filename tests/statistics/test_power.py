@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtri
 
 from robeval.statistics.comparisons import paired_comparisons
 from robeval.statistics.intervals import Column
@@ -89,6 +90,15 @@ def test_one_sided_changes_of_a_proportion_are_found_as_often_as_stated() -> Non
     pairs = {k: (ones, Column((rng.random(96) >= drop).astype(float), proportion=True)) for k in range(400)}
     found = paired_comparisons(pairs, [f"e{k}" for k in range(96)], resamples=50, shuffles=999)
     assert np.mean([c.p <= 0.05 for c in found.values()]) == pytest.approx(0.8, abs=0.06)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 30, 0.05 / 3000, 0.2])
+@pytest.mark.parametrize("clusters", [20, 96, 2000, 10**6])
+def test_corrected_levels_have_a_detectable_difference(clusters: int, alpha: float) -> None:
+    """Levels divided by the size of a family stay computable, and close to the normal formula."""
+    found = detectable_difference(clusters, 1.0, alpha=alpha)
+    normal = (ndtri(1 - alpha / 2) + ndtri(0.8)) / math.sqrt(clusters)
+    assert 0.999 * normal <= found <= normal * (1 + 20 / clusters)
 
 
 def test_too_few_clusters_find_nothing() -> None:

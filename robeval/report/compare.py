@@ -1,0 +1,286 @@
+"""Two runs side by side: which cells differ, by how much, how sure that is, and what else changed.
+
+`compare_model` is what every face shows; `compare_terminal`, `compare_markdown` and `compare_json` are the faces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from robeval.errors import UsageError
+from robeval.report.compare_examples import Matched, matched
+from robeval.report.compare_model import OUTCOMES, Change, Outcome, Place, RunComparison
+from robeval.report.compare_setting import content_keys, differences
+from robeval.report.matrix import Entry
+from robeval.report.summary import chosen_metrics, metrics_of, read_run
+from robeval.results.records import CellRecord, MetricRecord, Summary
+from robeval.statistics.comparisons import Comparison, paired_comparisons, unpaired_comparison
+from robeval.statistics.holm import holm
+from robeval.statistics.intervals import Column
+from robeval.statistics.permutations import enough_shuffles
+
+
+def compare_runs(
+    before: Path, after: Path, metrics: Sequence[str] | None = None, *, alpha: float = 0.05
+) -> RunComparison:
+    """Match the cells of two run folders and test every pair; the headline metric unless some are named.
+
+    Raises UsageError when nothing can be compared (other domains, no shared cell, an unknown metric) and
+    StoreError for records that cannot be read.
+    """
+    first, second = read_run(before), read_run(after)
+    sides = (_by_place(first), _by_place(second))
+    shared = [place for place in sides[1] if place in sides[0]]
+    names = _names(before, after)
+    _refuse_strangers(first, second, shared, names)
+    chosen = _shared_metrics(first, second, metrics)
+    found = [
+        _matched_change(before, after, place, metric, sides[0][place], sides[1][place])
+        for place in shared
+        if not _impossible(sides[0][place], sides[1][place])
+        for metric in chosen
+    ]
+    return RunComparison(
+        before=first,
+        after=second,
+        names=names,
+        metrics=tuple(chosen),
+        alpha=alpha,
+        family=sum(isinstance(pair.found, Matched) for pair in found),
+        changes=tuple(_sorted(_tested(found, alpha))),
+        only_before=tuple(place for place in sides[0] if place not in sides[1]),
+        only_after=tuple(place for place in sides[1] if place not in sides[0]),
+        differences=tuple(differences(first.run, second.run)),
+        same_content=_same_content(before, after, shared, *sides),
+        caveats=tuple(_caveats(first, second, found)),
+    )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    place: Place
+    metric: MetricRecord
+    before: Entry
+    after: Entry
+    found: Matched | str
+    """The examples, or why there are none."""
+
+
+def _by_place(summary: Summary) -> dict[Place, list[CellRecord]]:
+    found: dict[Place, list[CellRecord]] = {}
+    for cell in summary.cells:
+        found.setdefault(Place.of(cell), []).append(cell)
+    return found
+
+
+def _names(before: Path, after: Path) -> tuple[str, str]:
+    """The runs' names; their paths where the names are the same."""
+    names = before.resolve().name, after.resolve().name
+    return names if names[0] != names[1] else (str(before), str(after))
+
+
+def _refuse_strangers(
+    first: Summary, second: Summary, shared: Sequence[Place], names: tuple[str, str]
+) -> None:
+    domains = [sorted({cell.domain for cell in summary.cells}) for summary in (first, second)]
+    for name, domain in zip(names, domains, strict=True):
+        if not domain:
+            raise UsageError(
+                f"{name} has no finished cell yet. Finish it first, with the command it was made with."
+            )
+    if domains[0] != domains[1]:
+        said = [f"{name} is of {', '.join(found)}" for name, found in zip(names, domains, strict=True)]
+        raise UsageError(f"{' and '.join(said)}: only runs of one domain can be compared.")
+    if not shared:
+        said = [
+            f"{name} has " + ", ".join(sorted({f"{c.dataset} with {c.victim}" for c in summary.cells}))
+            for name, summary in zip(names, (first, second), strict=True)
+        ]
+        raise UsageError(
+            f"no cell stands in both runs: {'; '.join(said)}.\nCells match by dataset, victim, attack with its "
+            "options and budget, knowledge and defense. See what a run holds: robeval report RUN"
+        )
+
+
+def _shared_metrics(first: Summary, second: Summary, names: Sequence[str] | None) -> list[MetricRecord]:
+    """The chosen metrics that both runs define alike; with "all", those that are in both."""
+    before = {metric.name: metric for metric in metrics_of(first)}
+    found = []
+    for metric in chosen_metrics(second, names):
+        if metric.name in before and _meaning(before[metric.name]) == _meaning(metric):
+            found.append(metric)
+        elif not names or "all" not in names:
+            chosen_metrics(first, [metric.name])  # raises, with the nearest names, where there is none
+            raise UsageError(
+                f"the runs define the metric '{metric.name}' differently: {_meaning(before[metric.name])} and "
+                f"{_meaning(metric)}. Run one of them again, or choose another --metric."
+            )
+    if not found:
+        raise UsageError(
+            f"the runs share no metric. Before: {', '.join(before)}. "
+            f"After: {', '.join(metric.name for metric in metrics_of(second))}."
+        )
+    return found
+
+
+def _other_metrics(first: Summary, second: Summary) -> list[str]:
+    """Names of metrics that only one run has, or that mean something else there."""
+    sides = [{metric.name: _meaning(metric) for metric in metrics_of(summary)} for summary in (first, second)]
+    names = dict.fromkeys([*sides[0], *sides[1]])
+    return [name for name in names if sides[0].get(name) != sides[1].get(name)]
+
+
+def _meaning(metric: MetricRecord) -> tuple[str | None, ...]:
+    return metric.unit, metric.direction, metric.kind, metric.column, metric.per
+
+
+def _matched_change(
+    before: Path,
+    after: Path,
+    place: Place,
+    metric: MetricRecord,
+    first: list[CellRecord],
+    second: list[CellRecord],
+) -> _Pair:
+    sides = Entry(tuple(first), None), Entry(tuple(second), None)
+    without = [name for name, side in zip(("before", "after"), sides, strict=True) if not _quotable(side)]
+    if without:
+        return _Pair(place, metric, *sides, f"no figure that can be quoted {' and '.join(without)}")
+    return _Pair(place, metric, *sides, matched(before, sides[0].done, after, sides[1].done, metric))
+
+
+def _impossible(first: Sequence[CellRecord], second: Sequence[CellRecord]) -> bool:
+    """Whether neither run could ever have a figure there."""
+    return all(cell.status == "n/a" for cell in (*first, *second))
+
+
+def _quotable(side: Entry) -> bool:
+    return side.status == "done" and side.verdict != "invalid"
+
+
+def _tested(pairs: Sequence[_Pair], alpha: float) -> list[Change]:
+    """All pairs, each with its comparison and its p-value corrected over all of them."""
+    jobs = {k: pair.found for k, pair in enumerate(pairs) if isinstance(pair.found, Matched)}
+    compared = _compared(jobs)
+    corrected = dict(zip(compared, holm([c.p for c in compared.values()]), strict=True))
+    return [
+        _change(pair, compared.get(k), corrected.get(k), alpha, len(jobs)) for k, pair in enumerate(pairs)
+    ]
+
+
+def _compared(jobs: dict[int, Matched]) -> dict[int, Comparison]:
+    """Cells over the same clusters share their resamples."""
+    shuffles = enough_shuffles(len(jobs))
+    found: dict[int, Comparison] = {}
+    alike: dict[bytes, list[int]] = {}
+    for k, job in jobs.items():
+        if job.paired:
+            alike.setdefault("\n".join(job.first_clusters).encode(), []).append(k)
+        else:
+            found[k] = unpaired_comparison(
+                job.first, job.first_clusters, job.second, job.second_clusters, shuffles=shuffles
+            )
+    for keys in alike.values():
+        pairs: dict[int, tuple[Column, Column]] = {k: (jobs[k].first, jobs[k].second) for k in keys}
+        found |= paired_comparisons(pairs, jobs[keys[0]].first_clusters, shuffles=shuffles)
+    return found
+
+
+def _change(pair: _Pair, comparison: Comparison | None, p: float | None, alpha: float, family: int) -> Change:
+    notes = [] if isinstance(pair.found, Matched) else [pair.found]
+    if isinstance(pair.found, Matched):
+        notes += pair.found.notes
+    if pair.before.verdict == "suspicious" and pair.after.verdict == "ok":
+        notes.append("the figure before was suspicious and may have flattered the defense")
+    radii = [sorted({cell.budget.value for cell in side.done}) for side in (pair.before, pair.after)]
+    if radii[0] != radii[1] and all(radii):
+        notes.append(f"proven for another radius: {radii[0]} before, {radii[1]} after")
+    return Change(
+        place=pair.place,
+        metric=pair.metric,
+        before=pair.before,
+        after=pair.after,
+        comparison=comparison,
+        p=p,
+        outcome=_outcome(pair, comparison, p is not None and p <= alpha),
+        detectable=comparison.detectable(alpha=alpha / family) if comparison and family else None,
+        notes=tuple(notes),
+    )
+
+
+def _outcome(pair: _Pair, comparison: Comparison | None, significant: bool) -> Outcome:
+    had, has = _quotable(pair.before), _quotable(pair.after)
+    if not (had and has):
+        return "lost" if had else "found" if has else "untested"
+    if comparison is None or comparison.difference.value is None:
+        return "untested"
+    rose = comparison.difference.value > 0
+    worse = rose == (pair.metric.direction == "lower")
+    if significant and worse:
+        return "worse"
+    newly = pair.after.verdict == "suspicious" and pair.before.verdict == "ok"
+    if newly or (significant and pair.after.verdict == "suspicious"):
+        return "doubtful"
+    if comparison.p is None:
+        return "untested"
+    if comparison.paired and comparison.difference.value == 0 and comparison.spread == 0:
+        return "identical"
+    return "better" if significant else "same"
+
+
+def _sorted(changes: Sequence[Change]) -> list[Change]:
+    order = list(OUTCOMES)
+
+    def rank(change: Change) -> tuple[int, float, float]:
+        size = change.comparison.effect.value if change.comparison else None
+        return order.index(change.outcome), 2.0 if change.p is None else change.p, -abs(size or 0.0)
+
+    return sorted(changes, key=rank)
+
+
+def _same_content(
+    before: Path,
+    after: Path,
+    shared: Sequence[Place],
+    first: dict[Place, list[CellRecord]],
+    second: dict[Place, list[CellRecord]],
+) -> tuple[int, int] | None:
+    keys = content_keys(before), content_keys(after)
+    same = known = 0
+    for place in shared:
+        mine = {cell.seed: keys[0].get(cell.id) for cell in first[place] if cell.status == "done"}
+        for cell in second[place]:
+            pair = mine.get(cell.seed), keys[1].get(cell.id)
+            if cell.status == "done" and None not in pair:
+                known += 1
+                same += pair[0] == pair[1]
+    return (same, known) if known else None
+
+
+def _caveats(first: Summary, second: Summary, pairs: Sequence[_Pair]) -> list[str]:
+    found = []
+    for said, summary in (("before", first), ("after", second)):
+        if not summary.run.complete:
+            found.append(
+                f"the run {said} is not finished: {len(summary.cells)} of {len(summary.run.cells)} cells"
+            )
+    other = _other_metrics(first, second)
+    if other:
+        found.append(f"not the same metric in both runs, left out: {', '.join(other)}")
+    seeds = [{cell.seed for pair in pairs for cell in side(pair).done} for side in (_before, _after)]
+    if seeds[0] == seeds[1] and len(seeds[0]) == 1:
+        found.append(
+            "one seed: intervals and p-values speak of the examples; where a victim was trained anew, "
+            "how much another training would differ is not in them (--seeds 3)"
+        )
+    return found
+
+
+def _before(pair: _Pair) -> Entry:
+    return pair.before
+
+
+def _after(pair: _Pair) -> Entry:
+    return pair.after
