@@ -46,13 +46,25 @@ class Finding:
 
 
 @click.command("doctor")
+@click.option(
+    "--canaries",
+    is_flag=True,
+    help="Prove that the trust checks flag broken defenses and a weak attack, and only these.",
+)
+@click.option("--domain", metavar="NAME", help="With --canaries: this domain's only.")
 @plugin_files
 @click.pass_context
-def command(context: click.Context, plugin_files: tuple[Path, ...]) -> None:
+def command(
+    context: click.Context, canaries: bool, domain: str | None, plugin_files: tuple[Path, ...]
+) -> None:
     """Check the installation and every plugin.
 
     Exits with 3 when something is broken; an absent optional package is no fault.
     """
+    if canaries:
+        from robeval.cli.canaries import prove_all
+
+        context.exit(prove_all(discover(plugin_files), domain))
     from rich.table import Table
     from rich.text import Text
 

@@ -151,6 +151,8 @@ def countered(
 
 def counter_cell(catalog: Catalog, cell: Cell, name: str) -> Cell:
     """The audited cell under a counter-measure: another gradient, or another attack."""
+    if name == "oblivious":
+        return replace(cell, knowledge="oblivious", counter="", source=None)
     if name in RELAYS:
         return replace(cell, counter=name, source=None)
     spec = catalog.canonical("attack", PluginSpec.parse(name))

@@ -66,7 +66,7 @@ class PlainLines(Watcher):
         self._cells, self._done = 0, 0
 
     def plan(self, cells: int) -> None:
-        self._cells = cells
+        self._cells, self._done, self._began = cells, 0, time.monotonic()
 
     def finished_cell(self, text: str, *, cached: bool) -> None:
         self._done += 1
@@ -122,7 +122,10 @@ class LiveBars(Watcher):
         self._bars.stop()
 
     def plan(self, cells: int) -> None:
+        if self._run is not None:
+            self._bars.remove_task(self._run)
         self._run = self._bars.add_task("run", total=cells, unit="cells", left="")
+        self._began = time.monotonic()
 
     def finished_cell(self, text: str, *, cached: bool) -> None:
         if self._run is None:

@@ -110,8 +110,8 @@ def _again(audit: AuditRecord, cells: dict[str, CellRecord]) -> Iterator[Again]:
         )
 
 
-def audit_lines(table: AuditTable, width: int) -> Iterator[Text]:
-    """The audit for a terminal of `width` columns."""
+def audit_lines(table: AuditTable, width: int, *, objections: bool = True) -> Iterator[Text]:
+    """The audit for a terminal of `width` columns; `objections` may be left out where evidence is listed anyway."""
     yield Text("Audit", style="bold")
     asked = sum(len(answers) for _, _, answers in table.rows)
     about = (
@@ -122,7 +122,8 @@ def audit_lines(table: AuditTable, width: int) -> Iterator[Text]:
     yield from _paragraph(about, width, style="dim")
     yield Text()
     yield from _grid(table, width)
-    yield from _objections(table, width)
+    if objections:
+        yield from _objections(table, width)
     yield from _scored_again(table, width)
 
 

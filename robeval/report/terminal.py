@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,29 +11,40 @@ from rich.text import Text
 
 from robeval.plugins.threat import ACCESS
 from robeval.report.audit import audit_lines, audit_table
-from robeval.report.findings import KINDS, Spent, findings, progress, spent
+from robeval.report.curves import curves_of
+from robeval.report.curves_terminal import curve_lines, gap_lines
+from robeval.report.findings import COSTS, KINDS, Spent, findings, progress, spent
+from robeval.report.gap import by_metric, gaps_of
 from robeval.report.grid import drawn, usual_n
 from robeval.report.heat import SHADES, STYLES, Heat
-from robeval.report.matrix import Matrix, matrices, scenarios
-from robeval.report.numbers import amount, unit_of
+from robeval.report.layout import in_ascii, paragraph
+from robeval.report.matrix import LARGEST_ONLY, Matrix, at_largest_budgets, matrices, scenarios
+from robeval.report.numbers import unit_of
 from robeval.report.shell import wrapped_command
 from robeval.report.summary import chosen_metrics, read_run
 from robeval.results.records import Summary
 
 _NARROWEST, _WIDEST = 40, 160
 _WIDEST_TABLE = 110
+_SHORTEST_TITLE = 20
 _KIND_STYLES = {"invalid": "bold red", "suspicious": "bold yellow", "failed": "bold red", "n/a": "dim"}
-_ASCII = str.maketrans(
-    {"░": ".", "▒": ":", "▓": "x", "█": "#", "─": "-", "·": "|", "×": "x", "–": "-", "…": "~"}
-)
-_ASCII_WORDS = {"≤": "<=", "≥": ">=", "±": "+-", "∞": "inf", "²": "2", "³": "3", "°": "deg"}
 
 
 def print_terminal(
-    folder: Path, console: Console, metrics: Sequence[str] | None = None, *, by_group: bool = False
+    folder: Path,
+    console: Console,
+    metrics: Sequence[str] | None = None,
+    *,
+    by_group: bool = False,
+    by_budget: bool = False,
+    thresholds: Mapping[str, float] | None = None,
 ) -> None:
     """Print the report of a run. Raises UsageError or StoreError when it cannot be read."""
-    print_laid_out(lambda width: lines(folder, width, metrics, by_group=by_group), console)
+
+    def laid_out(width: int) -> Iterator[Text]:
+        return lines(folder, width, metrics, by_group=by_group, by_budget=by_budget, thresholds=thresholds)
+
+    print_laid_out(laid_out, console)
 
 
 def print_laid_out(laid_out: Callable[[int], Iterator[Text]], console: Console) -> None:
@@ -41,7 +52,7 @@ def print_laid_out(laid_out: Callable[[int], Iterator[Text]], console: Console) 
     width = max(_NARROWEST, min(console.width, _WIDEST))
     for line in laid_out(width):
         if console.options.ascii_only:
-            line = _ascii(line)
+            line = in_ascii(line)
         if console.no_color or console.color_system is None:
             line.rstrip()
         # The text is laid out already: rich must neither wrap, nor highlight, nor read it as markup.
@@ -49,29 +60,45 @@ def print_laid_out(laid_out: Callable[[int], Iterator[Text]], console: Console) 
 
 
 def lines(
-    folder: Path, width: int, metrics: Sequence[str] | None = None, *, by_group: bool = False
+    folder: Path,
+    width: int,
+    metrics: Sequence[str] | None = None,
+    *,
+    by_group: bool = False,
+    by_budget: bool = False,
+    thresholds: Mapping[str, float] | None = None,
 ) -> Iterator[Text]:
-    """The report line by line, laid out for `width` columns."""
+    """The report line by line, laid out for `width` columns.
+
+    Of an attack with more than two budgets, matrices show the largest one unless `by_budget`. `thresholds` are
+    the values by metric from which a figure is too bad.
+    """
     summary = read_run(folder)
     yield from _head(summary, width)
     tables = matrices(summary, folder, chosen_metrics(summary, metrics), by_group=by_group)
     per_scenario = scenarios(summary.cells)
+    costs = {title: spent(cells) for title, cells in per_scenario.items()}
     scenario = ("", "")
     for matrix in tables:
         if scenario != (matrix.dataset, matrix.victim):
             scenario = (matrix.dataset, matrix.victim)
             yield Text()
             yield Text(f"{matrix.dataset} · victim {matrix.victim}", style="bold underline")
-        costs = spent(per_scenario[scenario])
-        yield from _matrix(matrix, costs, width)
+        yield from _matrix(matrix, costs[scenario], width, by_budget=by_budget)
+        if not matrix.group:
+            found = curves_of(matrix, folder, (thresholds or {}).get(matrix.metric.name))
+            yield from curve_lines(found, Heat.of(matrix), width)
+    for same in by_metric(tables):
+        yield from gap_lines(gaps_of(same, folder, by_budget=by_budget), width)
     yield from _marks(tables, width)
     yield from _defenses(tables, width)
     for title, cells in per_scenario.items():
-        yield from _attacks(spent(cells), "" if len(per_scenario) == 1 else " · ".join(title), width)
+        told = spent(cells, merged=not by_budget)
+        yield from _attacks(told, "" if len(per_scenario) == 1 else " · ".join(title), width)
     table = audit_table(folder, summary)
     if table is not None:
         yield Text()
-        yield from audit_lines(table, width)
+        yield from audit_lines(table, width, objections=False)
     yield from _findings(summary, width)
     yield from _repeat(summary, width)
 
@@ -82,25 +109,29 @@ def _head(summary: Summary, width: int) -> Iterator[Text]:
     state = "" if run.complete else " · not finished"
     versions = [f"{name} {version}" for name, version in made.packages.items() if name in ("torch", "numpy")]
     about = [progress(summary), f"{run.seconds:.0f} s", f"robeval {made.robeval}", *versions, made.device]
-    yield from _paragraph(" · ".join(about) + state, width, style="dim")
+    yield from paragraph(" · ".join(about) + state, width, style="dim")
 
 
-def _matrix(matrix: Matrix, costs: Sequence[Spent], width: int) -> Iterator[Text]:
-    metric, heat = matrix.metric, Heat.of(matrix)
+def _matrix(everything: Matrix, costs: Sequence[Spent], width: int, *, by_budget: bool) -> Iterator[Text]:
+    matrix = everything if by_budget else at_largest_budgets(everything)
+    metric, heat = matrix.metric, Heat.of(everything)
     unit = f" [{unit_of(metric)}]" if unit_of(metric) else ""
     group = f" · group {matrix.group}" if matrix.group else ""
     yield Text()
     yield Text(f"{metric.name}{unit}{group}", style="bold")
     meaning = f"{metric.meaning}; " if metric.meaning else ""
-    yield from _paragraph(f"{meaning}{metric.direction} is better for the defender", width, style="dim")
+    yield from paragraph(f"{meaning}{metric.direction} is better for the defender", width, style="dim")
     yield Text()
-    passes = {cost.row: cost.passes for cost in costs if not (cost.row.is_clean or cost.row.certified)}
+    shown = set(matrix.rows)
+    passes = {cost.row: cost.passes for cost in costs if cost.row in shown and not cost.costs_nothing}
     for block in drawn(matrix, heat, passes, width):
         yield from block
         if block[-1].plain:
             yield Text()
     yield from _legend(heat, width)
-    yield from _paragraph(_sample(matrix), width, style="dim")
+    yield from paragraph(_sample(matrix), width, style="dim")
+    if matrix is not everything:
+        yield from paragraph(LARGEST_ONLY, width, style="dim")
 
 
 def _legend(heat: Heat | None, width: int) -> Iterator[Text]:
@@ -133,7 +164,7 @@ def _marks(tables: Sequence[Matrix], width: int) -> Iterator[Text]:
     said = {"suspicious": "? suspicious", "invalid": "! invalid"}
     shown = [text for verdict, text in said.items() if verdict in verdicts]
     if shown:
-        yield from _paragraph(" · ".join(shown) + ": outside the scale, evidence below", width, style="dim")
+        yield from paragraph(" · ".join(shown) + ": outside the scale, evidence below", width, style="dim")
 
 
 def _defenses(tables: Sequence[Matrix], width: int) -> Iterator[Text]:
@@ -142,40 +173,40 @@ def _defenses(tables: Sequence[Matrix], width: int) -> Iterator[Text]:
         full: short for matrix in tables for full, short in matrix.column_names().items() if full != short
     }
     if names:
-        yield from _paragraph("Defenses in full: " + " · ".join(names), width, style="dim")
+        yield from paragraph("Defenses in full: " + " · ".join(names), width, style="dim")
 
 
 def _attacks(costs: Sequence[Spent], scenario: str, width: int) -> Iterator[Text]:
     """Threat models, and the cost per example beside them."""
-    names = ("forward", "backward", "queries", "seconds")
-    table = [(cost.forward, cost.backward, cost.queries, amount(round(cost.seconds, 1))) for cost in costs]
+    names = ("forward", "backward", "queries", "seconds", "overhead")
+    table = [cost.figures() for cost in costs]
     sizes = [max(len(name), *(len(row[k]) for row in table)) for k, name in enumerate(names)]
     room = min(width, _WIDEST_TABLE) - sum(sizes) - 2 * len(sizes)
+    above = room < _SHORTEST_TITLE
     yield Text()
-    head = Text(f"Threat models and cost{' · ' + scenario if scenario else ''}", style="bold")
-    yield head
+    yield Text(f"Threat models and cost{' · ' + scenario if scenario else ''}", style="bold")
+    yield from paragraph(COSTS, width, style="dim")
     columns = "".join("  " + name.rjust(size) for name, size in zip(names, sizes, strict=True))
-    yield Text("per example; seconds in all".rjust(room)[-room:] + columns, style="dim")
+    yield Text(" " * (0 if above else room) + columns, style="dim")
     for cost, figures in zip(costs, table, strict=True):
-        title = textwrap.wrap(str(cost.row), max(room, 20)) or [""]
-        line = Text(title[0].ljust(room), style="bold")
-        if not cost.row.certified and not cost.row.is_clean:
-            numbers = "".join("  " + text.rjust(size) for text, size in zip(figures, sizes, strict=True))
+        numbers = "".join("  " + text.rjust(size) for text, size in zip(figures, sizes, strict=True))
+        title = textwrap.wrap(f"{cost.row.name} {cost.grant}".strip(), width if above else room)
+        line = Text(title[0].ljust(0 if above else room), style="bold")
+        if not cost.costs_nothing and not above:
             line.append(numbers, style="not bold")
         line.rstrip()
         yield line
         for rest in title[1:]:
             yield Text("  " + rest, style="bold")
-        yield from _paragraph(_grant(cost), width, indent=2)
+        if not cost.costs_nothing and above:
+            yield Text(numbers)
+        yield from paragraph(_grant(cost), width, indent=2)
 
 
 def _grant(cost: Spent) -> str:
     known = cost.threat.partition(";")[0] in ACCESS
     parts = [f"access {cost.threat}" if known else cost.threat] if cost.threat else []
-    if cost.invalid:
-        parts.append(f"{cost.invalid} invalid adversarial examples, scored as failed attacks")
-    parts += [f"{count} examples {name.replace('_', ' ')}" for name, count in cost.notes.items()]
-    return " · ".join(parts)
+    return " · ".join(parts + cost.remarks())
 
 
 def _findings(summary: Summary, width: int) -> Iterator[Text]:
@@ -185,8 +216,8 @@ def _findings(summary: Summary, width: int) -> Iterator[Text]:
             kind = finding.kind
             yield Text()
             yield Text(KINDS[kind], style=_KIND_STYLES[kind])
-        yield from _paragraph(finding.where, width, indent=2)
-        yield from _paragraph(finding.message, width, indent=4, style="dim")
+        yield from paragraph(finding.where, width, indent=2)
+        yield from paragraph(finding.message, width, indent=4, style="dim")
 
 
 def _repeat(summary: Summary, width: int) -> Iterator[Text]:
@@ -194,20 +225,3 @@ def _repeat(summary: Summary, width: int) -> Iterator[Text]:
     yield Text("Repeat with" if summary.run.complete else "Finish with", style="bold")
     for line in wrapped_command(summary.run.command, width - 2):
         yield Text("  " + line)
-
-
-def _paragraph(text: str, width: int, *, indent: int = 0, style: str = "") -> Iterator[Text]:
-    for line in textwrap.wrap(text, width - indent, break_on_hyphens=False):
-        yield Text(" " * indent + line, style=style)
-
-
-def _ascii(line: Text) -> Text:
-    """The same line for terminals that know ASCII only; what has no likeness becomes a question mark."""
-    line = line.copy()
-    line.plain = line.plain.translate(_ASCII)
-    for sign, word in _ASCII_WORDS.items():
-        while sign in line.plain:
-            place = line.plain.index(sign)
-            line = Text.assemble(line[:place], word, line[place + 1 :])
-    line.plain = line.plain.encode("ascii", "replace").decode()
-    return line

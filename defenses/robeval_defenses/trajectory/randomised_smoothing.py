@@ -35,7 +35,8 @@ class RandomisedSmoothing(Defense):
     Source: arXiv:2603.10821 (noise kinds and sizes), arXiv:2403.13778 (median, denoiser, certificate).
     Differs: each copy answers with its most likely path, so that the answer has one mode; the error of
     estimating quantiles is part of the bound. As published the bound holds for the median of infinitely many
-    copies; `guarantee: deployed` covers the median of the `samples` copies that answer, and is far looser.
+    copies (`guarantee: limit`), which is not what answers: attacks beat it. By default it covers the median of the
+    `samples` copies that answer, and is far looser.
     """
 
     gradient: ClassVar[GradientPath] = "expectation"
@@ -52,7 +53,7 @@ class RandomisedSmoothing(Defense):
     guarantee: Annotated[
         Literal["limit", "deployed"],
         Field(description="bound the median of infinitely many copies (as published), or of `samples`"),
-    ] = "limit"
+    ] = "deployed"
     confidence: Annotated[
         float, Field(gt=0, lt=1, description="probability that an example's whole bound holds")
     ] = 0.999

@@ -46,5 +46,5 @@ class BlackBox(AuditCheck):
             "flag",
             f"{text} (n {harm.n}, p {harm.p_more:.2g})",
             "whoever knows less should not do more: the gradient misleads, or the attack is weak",
-            counter=want.attack or (case.domain.probes.black_box or ""),
+            counter=want.attack or "oblivious",
         )

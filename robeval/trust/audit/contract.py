@@ -128,7 +128,8 @@ class Outcome:
     evidence: str
     advice: str = ""
     counter: str = ""
-    """The counter-measure that `--counter` runs: `straight-through`, `expectation`, or an attack's spec."""
+    """The counter-measure that `--counter` runs: `straight-through`, `expectation`, `oblivious` (the gradients
+    of the victim without its defense), or an attack's spec."""
     severity: Literal["suspicious", "invalid"] = "suspicious"
 
 

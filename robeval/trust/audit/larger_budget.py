@@ -12,33 +12,42 @@ from robeval.trust.audit.contract import AuditCheck, Case, Outcome, Want, asks, 
 class LargerBudget(AuditCheck):
     """Whatever an attack finds within a budget is still there within a larger one.
 
+    An attack with further constraints is compared with itself at a smaller budget: beyond its own the constraints
+    may bind, and more budget honestly buys nothing.
+
     Source: Carlini et al., arXiv:1902.06705, section 4.3 (success must rise with the distortion bound).
     """
 
     question: ClassVar[str] = "does harm rise with the budget?"
-    factor: Annotated[float, Field(gt=1, description="how much larger the budget is")] = 2.0
+    alpha: Annotated[
+        float, Field(gt=0, lt=1, description="level of the paired test where constraints bind")
+    ] = 0.05
+    factor: Annotated[float, Field(gt=1, description="between the two budgets")] = 2.0
 
     def wants(self, case: Case) -> tuple[Want, ...]:
-        """The same attack with more to spend."""
+        """The same attack with more to spend, or with less where further constraints bind."""
         if not asks(case) or case.budget <= 0:
             return ()
-        return (Want(f"{self.factor:g} × the budget", budget=self.factor * case.budget),)
+        factor = 1 / self.factor if case.attack.grant.constraints else self.factor
+        return (Want(f"{factor:g} × the budget", budget=factor * case.budget),)
 
     def judge(self, case: Case) -> Outcome:
         """Flags an attack that gains nothing from a larger budget."""
         wanted = self.wants(case)
         harm = case.harm(wanted[0]) if wanted else None
-        if harm is None:
+        if harm is None or wanted[0].budget is None:
             return not_applicable("the attack does not search")
         if case.is_saturated:
             return passed("the attack has done all that it could")
+        budgets = {case.budget: harm.own - harm.clean, wanted[0].budget: harm.other - harm.clean}
         unit = f" {case.attack.grant.budget.unit}".rstrip()
-        text = (
-            f"the headline moves by {harm.own - harm.clean:.3g} within {case.budget:g}{unit} "
-            f"and by {harm.other - harm.clean:.3g} within {self.factor * case.budget:g}{unit}"
-        )
-        if harm.difference > 0:
+        (small, less), (large, more) = sorted(budgets.items())
+        text = f"the headline moves by {less:.3g} within {small:g}{unit} and by {more:.3g} within {large:g}{unit}"
+        if more > less:
             return passed(text)
+        # `other` is the smaller budget where constraints bind: equal harm is then no objection, less harm is.
+        if case.attack.grant.constraints and (harm.p_more is None or harm.p_more > self.alpha):
+            return passed(f"{text}: the other constraints bind")
         return Outcome(
             "flag",
             f"{text} (n {harm.n})",
