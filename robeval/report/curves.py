@@ -6,21 +6,15 @@ The area of a curve of means is the mean of every example's own area, so it has 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from robeval.report.matrix import SEVERITY, Matrix, Row, matrices
+from robeval.errors import UsageError
+from robeval.report.curve_areas import Places, areas
+from robeval.report.matrix import SEVERITY, Matrix, Row, families, matrices
 from robeval.report.summary import chosen_metrics
-from robeval.report.tables import read_examples
-from robeval.results.records import CellRecord, Figure, MetricRecord, Summary, Verdict
-from robeval.statistics.intervals import Column, intervals
-
-Floats = npt.NDArray[np.float64]
+from robeval.results.records import Figure, MetricRecord, Summary, Verdict
 
 
 @dataclass(frozen=True)
@@ -34,6 +28,11 @@ class Point:
     n: int
     verdict: Verdict = "ok"
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the figure is marked."""
+        return self.verdict != "ok"
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -41,6 +40,7 @@ class Threshold:
 
     value: float
     origin: str
+    is_given: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,18 +106,24 @@ def curves(
 
 def curves_of(matrix: Matrix, folder: Path, threshold: float | None = None) -> list[Curve]:
     """The curves of a matrix that is there already; a group's curves have no area."""
-    limit = Threshold(threshold, "as given") if threshold is not None else usual_threshold(matrix)
+    limit = (
+        Threshold(threshold, "the given threshold", is_given=True)
+        if threshold is not None
+        else usual_threshold(matrix)
+    )
     clean = next((row for row in matrix.rows if row.is_clean), None)
-    drafts: list[tuple[Curve, _Places]] = []
-    for rows in _families(matrix.rows):
+    drafts: list[tuple[Curve, Places]] = []
+    for rows in families(matrix.rows).values():
+        if len(rows) < 2:
+            continue
         places = _with_clean(rows, clean)
         for defense in matrix.columns:
             points = tuple(_points(matrix, places, defense))
             if len(points) > 1:
                 cells = [(budget, matrix[row, defense].done) for budget, row in places]
                 drafts.append((_draft(matrix, rows[0], defense, points, limit), cells))
-    areas = _areas(matrix, folder, [places for _, places in drafts])
-    return [replace(curve, area=area) for (curve, _), area in zip(drafts, areas, strict=True)]
+    sizes = areas(matrix, folder, [places for _, places in drafts])
+    return [replace(curve, area=area) for (curve, _), area in zip(drafts, sizes, strict=True)]
 
 
 def usual_threshold(matrix: Matrix) -> Threshold | None:
@@ -139,13 +145,31 @@ def usual_threshold(matrix: Matrix) -> Threshold | None:
     return Threshold(value / 2, f"half of {whose}")
 
 
-def _families(rows: Iterable[Row]) -> list[list[Row]]:
-    """The rows that differ in their budget only, ascending, where there are several."""
-    found: dict[Row, list[Row]] = {}
-    for row in rows:
-        if not (row.is_clean or row.certified):
-            found.setdefault(row.family, []).append(row)
-    return [sorted(same, key=lambda row: row.budget.value) for same in found.values() if len(same) > 1]
+def given_thresholds(texts: Sequence[str], metrics: Sequence[MetricRecord]) -> dict[str, float]:
+    """Thresholds by metric, from ``3``, ``50%`` or ``success=50%``; without a name the first metric is meant.
+
+    Raises UsageError for what is no number, an unknown metric, or a share outside 0 to 1.
+    """
+    known = {metric.name: metric for metric in metrics}
+    found = {}
+    for text in texts:
+        name, equals, value = text.rpartition("=")
+        metric = known.get(name) if equals else next(iter(metrics), None)
+        if metric is None:
+            raise UsageError(f"--threshold {text}: no metric '{name}' is shown. Shown: {', '.join(known)}")
+        scale = 0.01 if value.endswith("%") else 1.0
+        try:
+            number = float(value.removesuffix("%")) * scale
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise UsageError(f"--threshold {text}: '{value}' is no number. Write 3, 50% or {metric.name}=3")
+        if metric.kind == "proportion" and not 0 <= number <= 1:
+            raise UsageError(
+                f"--threshold {text}: {metric.name} is a share from 0 to 1. Write {value.rstrip('%')}% or 0.5"
+            )
+        found[metric.name] = number
+    return found
 
 
 def _with_clean(rows: Sequence[Row], clean: Row | None) -> list[tuple[float, Row]]:
@@ -210,103 +234,3 @@ def _reached(line: Sequence[tuple[float, float]], threshold: float) -> float | N
         before, lower = line[k - 1]
         return before + (budget - before) * (threshold - lower) / (value - lower)
     return None
-
-
-_Places = Sequence[tuple[float, Sequence[CellRecord]]]
-
-
-class _Sample(NamedTuple):
-    """Every example's area: its cluster, and the areas of numerator and denominator."""
-
-    clusters: npt.NDArray[np.str_]
-    values: Floats
-    per: Floats | None
-
-
-def trapezoid_weights(budgets: Sequence[float]) -> Floats:
-    """What each budget's value counts in the normalised area: they add up to 1."""
-    at = np.asarray(budgets, dtype=np.float64)
-    width = np.diff(at)
-    weights: Floats = np.zeros(len(at))
-    weights[:-1] += width / 2
-    weights[1:] += width / 2
-    weights /= at[-1] - at[0]
-    return weights
-
-
-def _areas(matrix: Matrix, folder: Path, asked: Sequence[_Places]) -> list[Figure | None]:
-    """The area of each curve, all curves over the same examples from the same resamples."""
-    metric = matrix.metric
-    tables = _Tables(folder, metric)
-    alike: dict[bytes, tuple[npt.NDArray[np.str_], dict[int, Column]]] = {}
-    for k, places in enumerate([] if matrix.group else asked):
-        sample = _sampled(tables, places)
-        if sample is not None:
-            _, columns = alike.setdefault(sample.clusters.tobytes(), (sample.clusters, {}))
-            # Areas of a proportion are 0 or 1 only where all budgets agree; `intervals` sees which.
-            columns[k] = Column(sample.values, sample.per, metric.kind == "proportion")
-    found: list[Figure | None] = [None] * len(asked)
-    for clusters, columns in alike.values():
-        named = {str(k): column for k, column in columns.items()}
-        for name, figure in intervals(named, clusters).items():
-            found[int(name)] = Figure(**figure._asdict(), unit=metric.unit, direction=metric.direction)
-    return found
-
-
-class _Tables:
-    """Per-example tables of one metric; those of clean cells, which every attack's curve needs, are kept."""
-
-    def __init__(self, folder: Path, metric: MetricRecord) -> None:
-        self.folder, self.metric = folder, metric
-        self._clean: dict[str, dict[str, npt.NDArray[np.generic]]] = {}
-
-    def read(self, cell: CellRecord) -> dict[str, npt.NDArray[np.generic]]:
-        if cell.id in self._clean:
-            return self._clean[cell.id]
-        columns = list(dict.fromkeys(filter(None, (self.metric.column, self.metric.per))))
-        table = read_examples(self.folder, cell.id, columns, ("example", "cluster"))
-        if cell.attack == "none":
-            self._clean[cell.id] = table
-        return table
-
-
-def _sampled(tables: _Tables, places: _Places) -> _Sample | None:
-    """The areas of all examples under all seeds that have every budget; None when no seed has."""
-    metric = tables.metric
-    by_seed = [{cell.seed: cell for cell in cells if metric.name in cell.metrics} for _, cells in places]
-    seeds = sorted(set.intersection(*(set(cells) for cells in by_seed)))
-    weights = trapezoid_weights([budget for budget, _ in places])
-    parts = []
-    for seed in seeds:
-        read = _aligned([tables.read(cells[seed]) for cells in by_seed])
-        values = _weighted(read, metric.column, weights)
-        per = _weighted(read, metric.per, weights) if metric.per else None
-        parts.append(_Sample(np.asarray(read[0]["cluster"], dtype=np.str_), values, per))
-    if not parts:
-        return None
-    return _Sample(
-        np.concatenate([part.clusters for part in parts]),
-        np.concatenate([part.values for part in parts]),
-        np.concatenate([part.per for part in parts if part.per is not None]) if metric.per else None,
-    )
-
-
-def _weighted(tables: Sequence[dict[str, npt.NDArray[np.generic]]], column: str, weights: Floats) -> Floats:
-    stacked = np.stack([np.asarray(table[column], dtype=np.float64) for table in tables])
-    return np.asarray((weights[:, None] * stacked).sum(axis=0), dtype=np.float64)
-
-
-def _aligned(
-    tables: Sequence[dict[str, npt.NDArray[np.generic]]],
-) -> list[dict[str, npt.NDArray[np.generic]]]:
-    """The tables cut to the examples that all have, in one order."""
-    first = tables[0]["example"]
-    if all(np.array_equal(table["example"], first) for table in tables):
-        return list(tables)
-    shared = set(first.tolist()).intersection(*(table["example"].tolist() for table in tables))
-    cut = []
-    for table in tables:
-        order = np.argsort(table["example"], kind="stable")
-        kept = order[np.isin(table["example"][order], list(shared))]
-        cut.append({name: values[kept] for name, values in table.items()})
-    return cut

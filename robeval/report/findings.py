@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from robeval.report.matrix import Row, ordered_rows, row_of
-from robeval.report.numbers import span
+from robeval.report.matrix import Row, families, ordered_rows, row_of
+from robeval.report.numbers import amount, span
 from robeval.results.records import CellRecord, Summary
 
 Kind = Literal["invalid", "suspicious", "failed", "n/a"]
@@ -17,6 +18,13 @@ KINDS: dict[Kind, str] = {
     "failed": "failed: no figure",
     "n/a": "n/a: not possible",
 }
+
+COSTS = (
+    "rows through the victim and queries per example; seconds in all; overhead: the attack's seconds over those of "
+    "its passes alone"
+)
+_LISTED = 4
+"""More budgets than these are told by the first and the last."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,9 @@ def findings(summary: Summary) -> list[Finding]:
         for kind, message in _said(cell):
             found.setdefault((kind, message), []).append(cell)
     order = list(KINDS)
+    seeds = _seeds(summary.cells)
     return [
-        Finding(kind, places(cells, summary.cells), message)
+        Finding(kind, _places(cells, seeds), message)
         for (kind, message), cells in sorted(found.items(), key=lambda item: order.index(item[0][0]))
     ]
 
@@ -56,63 +65,149 @@ def _said(cell: CellRecord) -> Iterable[tuple[Kind, str]]:
 
 def places(cells: Sequence[CellRecord], everywhere: Sequence[CellRecord]) -> str:
     """``search ≤ 1 m × smoothing, augmentation (seed 1)``; seeds and scenarios only where they tell apart."""
-    several = len({(cell.dataset, cell.victim) for cell in everywhere}) > 1
-    groups: dict[tuple[str, str], list[str]] = {}
+    return _places(cells, _seeds(everywhere))
+
+
+_Spot = tuple[str, str, Row, str]
+
+
+def _seeds(cells: Iterable[CellRecord]) -> dict[_Spot, list[int]]:
+    """The seeds at every spot of the run."""
+    found: dict[_Spot, list[int]] = {}
     for cell in cells:
-        alike = [c for c in everywhere if _spot(c) == _spot(cell)]
-        seeds = [c.seed for c in cells if _spot(c) == _spot(cell)]
+        found.setdefault(_spot(cell), []).append(cell.seed)
+    return found
+
+
+def _places(cells: Sequence[CellRecord], everywhere: dict[_Spot, list[int]]) -> str:
+    several = len({spot[:2] for spot in everywhere}) > 1
+    groups: dict[tuple[str, str], list[str]] = {}
+    for (dataset, victim, row, defense), seeds in _seeds(cells).items():
+        alike = everywhere[dataset, victim, row, defense]
         note = "" if len(seeds) == len(alike) else f" (seed {', '.join(map(str, seeds))})"
-        scenario = f" on {cell.dataset}, {cell.victim}" if several else ""
-        names = groups.setdefault((str(row_of(cell)), note + scenario), [])
-        if cell.defense not in names:
-            names.append(cell.defense)
+        scenario = f" on {dataset}, {victim}" if several else ""
+        names = groups.setdefault((str(row), note + scenario), [])
+        if defense not in names:
+            names.append(defense)
     return "; ".join(f"{row} × {', '.join(names)}{note}" for (row, note), names in groups.items())
 
 
-def _spot(cell: CellRecord) -> tuple[object, ...]:
+def _spot(cell: CellRecord) -> _Spot:
     return cell.dataset, cell.victim, row_of(cell), cell.defense
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What an attack was granted and what it cost, over all its finished cells."""
+    """What an attack was granted and what it cost, over all its finished cells.
+
+    Texts are per example (a span where cells differ), numbers are sums over the cells.
+    """
 
     row: Row
+    """Of several budgets that are told together, the largest one's."""
+    budgets: tuple[float, ...]
     threat: str
     forward: str
     backward: str
     queries: str
     seconds: float
+    overhead: str
+    """Attack seconds over the seconds of its passes alone."""
+    prepared_queries: float
+    prepared_seconds: float
+    examples: int
     invalid: int
     notes: dict[str, int]
     passes: str
+    winners: dict[str, int]
+    """Of a worst-of row: on how many examples each attack was the worst, most first."""
+
+    @property
+    def costs_nothing(self) -> bool:
+        """Whether there is no attack to cost anything."""
+        return self.row.is_clean or self.row.certified
+
+    @property
+    def grant(self) -> str:
+        """The row's, with all its budgets."""
+        if len(self.budgets) == 1:
+            return self.row.grant
+        first, last = f"{self.budgets[0]:.3g}", f"{self.budgets[-1]:.3g}"
+        listed = ", ".join(f"{budget:.3g}" for budget in self.budgets)
+        several = listed if len(self.budgets) <= _LISTED else f"{first} … {last}"
+        unit = f" {self.row.budget.unit}" if self.row.budget.unit else ""
+        return ", ".join([f"≤ {several}{unit}", *self.row.peculiar])
+
+    def figures(self) -> tuple[str, str, str, str, str]:
+        """Forward, backward and queries per example, seconds in all, overhead."""
+        return self.forward, self.backward, self.queries, amount(round(self.seconds, 1)), self.overhead
+
+    def remarks(self) -> list[str]:
+        """What else there is to say: who was the worst, the preparation, invalid examples, the attack's notes."""
+        found = []
+        if self.winners:
+            shares = ", ".join(f"{name} on {count}" for name, count in self.winners.items())
+            found.append(f"worst: {shares} of {sum(self.winners.values())} examples")
+        if self.prepared_queries or self.prepared_seconds:
+            took = f"{amount(round(self.prepared_seconds, 1))} s"
+            found.append(f"prepared with {amount(self.prepared_queries)} queries in {took}, in all")
+        counts = {"invalid, scored as failed attacks": self.invalid} if self.invalid else {}
+        counts |= {name.replace("_", " "): count for name, count in self.notes.items()}
+        return found + [f"{count} of {self.examples} examples {name}" for name, count in counts.items()]
 
 
-def spent(cells: Sequence[CellRecord]) -> list[Spent]:
-    """One entry per row of the matrix; costs are per example, a span where defenses differ."""
-    found = []
-    for row in ordered_rows(cells):
-        here = [cell for cell in cells if row_of(cell) == row]
-        done = [cell for cell in here if cell.status == "done"]
-        notes: dict[str, int] = {}
-        for cell in done:
-            for note, count in cell.notes.items():
-                notes[note] = notes.get(note, 0) + count
-        threats = list(dict.fromkeys(cell.threat for cell in done or here if cell.threat))
-        found.append(
-            Spent(
-                row=row,
-                threat="; or ".join(threats),
-                forward=span([cell.cost.forward for cell in done]),
-                backward=span([cell.cost.backward for cell in done]),
-                queries=span([cell.cost.queries for cell in done]),
-                seconds=sum((cell.cost.seconds for cell in done), 0.0),
-                invalid=sum(cell.invalid for cell in done),
-                notes=notes,
-                passes=span([cell.cost.forward + cell.cost.backward for cell in done]),
-            )
-        )
-    return found
+def spent(cells: Sequence[CellRecord], *, merged: bool = False) -> list[Spent]:
+    """One entry per row of the matrix; `merged`: one for all budgets of an attack that has more than two."""
+    by_row: dict[Row, list[CellRecord]] = {row: [] for row in ordered_rows(cells)}
+    for cell in cells:
+        by_row[row_of(cell)].append(cell)
+    together = {
+        row: tuple(same) for same in families(by_row).values() if merged and len(same) > 2 for row in same
+    }
+    groups = dict.fromkeys(together.get(row, (row,)) for row in by_row)
+    return [_spent(rows, [cell for row in rows for cell in by_row[row]]) for rows in groups]
+
+
+def _spent(rows: Sequence[Row], cells: Sequence[CellRecord]) -> Spent:
+    row = rows[-1]
+    done = [cell for cell in cells if cell.status == "done"]
+    largest = [cell for cell in cells if row.certified or cell.budget == row.budget]
+    told = [cell for cell in largest if cell.status == "done"] or largest
+    threats = dict.fromkeys(cell.threat for cell in told if cell.threat)
+    winners = _counted(cell.winners for cell in done)
+    return Spent(
+        row=row,
+        budgets=tuple(row.budget.value for row in rows),
+        threat="; or ".join(threats),
+        forward=span([cell.cost.forward for cell in done]),
+        backward=span([cell.cost.backward for cell in done]),
+        queries=span([cell.cost.queries for cell in done]),
+        seconds=sum((cell.cost.seconds for cell in done), 0.0),
+        overhead=span([cell.cost.overhead for cell in done if cell.cost.overhead is not None]),
+        prepared_queries=sum((cell.cost.prepared_queries for cell in done), 0.0),
+        prepared_seconds=sum((cell.cost.prepared_seconds for cell in done), 0.0),
+        examples=sum(cell.n for cell in done),
+        invalid=sum(cell.invalid for cell in done),
+        notes=_counted(cell.notes for cell in done),
+        passes=span([cell.cost.forward + cell.cost.backward for cell in done]),
+        winners=dict(sorted(_shortened(winners).items(), key=lambda item: -item[1])),
+    )
+
+
+def _counted(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(total)
+
+
+def _shortened(counts: Mapping[str, int]) -> dict[str, int]:
+    """Attacks without options where that tells them apart."""
+    heads = [name.partition(":")[0] for name in counts]
+    return {
+        head if heads.count(head) == 1 else name: count
+        for head, (name, count) in zip(heads, counts.items(), strict=True)
+    }
 
 
 def progress(summary: Summary) -> str:

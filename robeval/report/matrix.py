@@ -15,6 +15,7 @@ from robeval.statistics.intervals import Column, intervals
 MARKS: dict[Verdict, str] = {"ok": "", "suspicious": "?", "invalid": "!"}
 SEVERITY: tuple[Verdict, ...] = ("ok", "suspicious", "invalid")
 _PROGRESS: tuple[Status, ...] = ("done", "failed", "missing", "n/a")
+LARGEST_ONLY = "several budgets: the largest is shown, the others in the curves below (or with --by-budget)"
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,24 @@ def row_of(cell: CellRecord) -> Row:
     if cell.certified:
         return Row(cell.attack, BudgetRecord(name="radius", unit="", value=0), cell.knowledge, True)
     return Row(cell.attack, cell.budget, cell.knowledge, cell.certified, cell.counter)
+
+
+def families(rows: Iterable[Row]) -> dict[Row, list[Row]]:
+    """Attacked rows by what those have in common that differ in their budget only; ascending budgets."""
+    found: dict[Row, list[Row]] = {}
+    for row in rows:
+        if not (row.is_clean or row.certified):
+            found.setdefault(row.family, []).append(row)
+    return {family: sorted(same, key=lambda row: row.budget.value) for family, same in found.items()}
+
+
+def at_largest_budgets(matrix: Matrix, most: int = 2) -> Matrix:
+    """The matrix with only the largest budget of every attack that has more than `most`."""
+    dropped = {row for same in families(matrix.rows).values() if len(same) > most for row in same[:-1]}
+    if not dropped:
+        return matrix
+    kept = {place: entry for place, entry in matrix.entries.items() if place[0] not in dropped}
+    return replace(matrix, rows=tuple(row for row in matrix.rows if row not in dropped), entries=kept)
 
 
 def scenarios(cells: Iterable[CellRecord]) -> dict[tuple[str, str], list[CellRecord]]:

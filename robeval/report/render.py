@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from robeval.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from rich.console import Console
     from rich.text import Text
@@ -26,24 +26,29 @@ def render(
     width: int | None = None,
     *,
     by_group: bool = False,
+    by_budget: bool = False,
+    thresholds: Mapping[str, float] | None = None,
     max_pictures: int | None = None,
 ) -> str:
     """A run's report as text. `metrics` are names, "all", or nothing for the headline (HTML, JSON and CSV: all).
 
     `max_pictures` limits the examples of the HTML face, 0 for none; to draw them takes the victims. `width` is
-    the terminal face's; its text carries no colour. JSON always holds the groups.
+    the terminal face's; its text carries no colour. `by_budget` is the terminal's and Markdown's: matrices with
+    every budget. `thresholds` are the values by metric at which curves are said to cross. JSON always holds the
+    groups.
     Raises UsageError for an unknown format or metric, StoreError for records that cannot be read.
     """
     folder = Path(run_folder)
     if format == "terminal":
         from robeval.report.terminal import lines
 
-        found = lines(folder, max(width or _PLAIN_WIDTH, 40), metrics, by_group=by_group)
+        columns = max(width or _PLAIN_WIDTH, 40)
+        found = lines(folder, columns, metrics, by_group=by_group, by_budget=by_budget, thresholds=thresholds)
         return "\n".join(line.plain.rstrip() for line in found) + "\n"
     if format == "markdown":
         from robeval.report.markdown import markdown
 
-        return markdown(folder, metrics, by_group=by_group)
+        return markdown(folder, metrics, by_group=by_group, by_budget=by_budget, thresholds=thresholds)
     if format == "html":
         from robeval.report.html.page import LIMIT, html_report
 
@@ -69,12 +74,20 @@ def print_lines(laid_out: Callable[[int], Iterator[Text]], console: Console) -> 
 
 
 def print_report(
-    run_folder: Path | str, console: Console, metrics: Sequence[str] | None = None, *, by_group: bool = False
+    run_folder: Path | str,
+    console: Console,
+    metrics: Sequence[str] | None = None,
+    *,
+    by_group: bool = False,
+    by_budget: bool = False,
+    thresholds: Mapping[str, float] | None = None,
 ) -> None:
-    """The terminal face, coloured as far as `console` allows.
+    """The terminal face, coloured as far as `console` allows; the options are those of `render`.
 
     Raises UsageError for an unknown metric, StoreError for records that cannot be read.
     """
     from robeval.report.terminal import print_terminal
 
-    print_terminal(Path(run_folder), console, metrics, by_group=by_group)
+    print_terminal(
+        Path(run_folder), console, metrics, by_group=by_group, by_budget=by_budget, thresholds=thresholds
+    )

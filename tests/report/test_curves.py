@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.integrate import trapezoid
 
-from robeval.report.curves import Curve, Point, crossing, curves, trapezoid_weights
+from robeval.report.curve_areas import trapezoid_weights
+from robeval.report.curves import Curve, Point, crossing, curves
 from robeval.report.summary import read_run
 from robeval.report.tables import read_examples
 from robeval.results.records import RunRecord
@@ -221,7 +222,7 @@ def test_a_given_threshold_is_used(swept_run: Path) -> None:
     """And said to be given."""
     curve = _curve(swept_run, "search", threshold=1.0)
     assert curve.threshold is not None
-    assert (curve.threshold.value, curve.threshold.origin) == (1.0, "as given")
+    assert (curve.threshold.value, curve.threshold.is_given) == (1.0, True)
 
 
 def test_a_doubtful_point_marks_the_curve(swept_run: Path) -> None:

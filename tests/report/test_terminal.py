@@ -109,7 +109,7 @@ def test_threat_models_and_costs_stand_by_the_attacks(finished_run: Path) -> Non
     """Each attack is shown in full with its grant and its passes, queries and seconds."""
     text = render(finished_run, "terminal", None, 100)
     after = text[text.index("Threat models") :]
-    assert re.search(r"pso ≤ 1 m +1,010 +0 +1,010 +80\.8\n +access score; deviation ≤ 1 m", after)
+    assert re.search(r"pso ≤ 1 m +1,010 +0 +1,010 +80\.8 +–\n +access score; deviation ≤ 1 m", after)
     assert "search:restarts=4,iterations=50 ≤ 1 m, oblivious" in after
     assert "24 invalid adversarial examples, scored as failed attacks" in " ".join(after.split())
     assert "99 examples not converged" in " ".join(after.split())
@@ -169,7 +169,7 @@ def test_groups_are_shown_on_request(single_seed_run: Path) -> None:
 
 def test_an_unknown_format_is_a_usage_error(finished_run: Path) -> None:
     """The error lists the formats that exist."""
-    with pytest.raises(UsageError, match="terminal, markdown, json, csv"):
+    with pytest.raises(UsageError, match="terminal, markdown, html, json, csv"):
         render(finished_run, "pdf")
 
 
