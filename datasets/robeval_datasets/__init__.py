@@ -36,3 +36,10 @@ def register(registry: Registry) -> None:
         "Prompts from a CSV or JSON Lines file.",
         extra="diffusion",
     )
+    ranking = "robeval_datasets.ranking"
+    registry.dataset(
+        "ranking/synthetic",
+        f"{ranking}.synthetic:Synthetic",
+        "Seeded queries and passages about an invented world.",
+        extra="ranking",
+    )

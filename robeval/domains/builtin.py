@@ -43,3 +43,34 @@ def register(registry: Registry) -> None:
         "A Stable Diffusion pipeline from a folder or the hub.",
         extra="diffusion",
     )
+    registry.domain(
+        "ranking",
+        "robeval.domains.ranking.domain:RankingDomain",
+        "Which passages are shown first for a query?",
+    )
+    rankers = "robeval.domains.ranking.victims"
+    for name, target, summary, extra in (
+        ("bm25", "bm25:BM25", "Counts the query's words; no training.", "ranking"),
+        ("cross-encoder", "cross_encoder:CrossEncoder", "Small BERT, query and passage together.", "ranking"),
+        ("bi-encoder", "bi_encoder:BiEncoder", "Small BERT, query and passage apart.", "ranking"),
+        (
+            "transformers",
+            "transformers_cross:TransformersCrossEncoder",
+            "Any pretrained cross-encoder by name or path.",
+            "ranking",
+        ),
+        (
+            "sentence-transformers",
+            "sentence:SentenceEncoder",
+            "Any sentence-transformers model by name or path.",
+            "ranking",
+        ),
+        ("minilm", "sentence:MiniLM", "Real all-MiniLM-L6-v2 weights as a bi-encoder.", "minilm"),
+        (
+            "minilm-cross-encoder",
+            "transformers_cross:MiniLMCrossEncoder",
+            "all-MiniLM-L6-v2 fine-tuned here as a cross-encoder.",
+            "minilm",
+        ),
+    ):
+        registry.victim(f"ranking/{name}", f"{rankers}.{target}", summary, extra=extra)

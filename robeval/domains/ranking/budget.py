@@ -43,9 +43,7 @@ def spent(
         "new_query_words": _new_query_words(clean, before, after),
     }
     honest = (untouched(clean, adversarial) & is_text(adversarial.text)).cpu()
-    return {
-        name: torch.where(honest, value.double().cpu(), torch.inf) for name, value in figures.items()
-    }
+    return {name: torch.where(honest, value.double().cpu(), torch.inf) for name, value in figures.items()}
 
 
 def _shape(
@@ -65,7 +63,9 @@ def untouched(clean: RankingBatch, adversarial: RankingBatch) -> Bool[Tensor, " 
     """Where everything but the target's text is as it was."""
     mine, theirs = clean.tensors(), adversarial.tensors()
     same = torch.full((len(clean),), clean.corpus == adversarial.corpus)
-    same &= torch.tensor([a == b for a, b in zip(clean.zone, adversarial.zone, strict=True)], dtype=torch.bool)
+    same &= torch.tensor(
+        [a == b for a, b in zip(clean.zone, adversarial.zone, strict=True)], dtype=torch.bool
+    )
     for name in ("query", "candidates", "target", "grades"):
         first, second = mine[name].cpu(), theirs[name].cpu()
         equal = (first == second) | (first.isnan() & second.isnan())
@@ -90,9 +90,7 @@ def _new_query_words(
     clean: RankingBatch, before: Sequence[str], after: Sequence[str]
 ) -> Int64[Tensor, " batch"]:
     rows = zip(clean.query_texts(), before, after, strict=True)
-    counts = [
-        len(plain_words(query) & (plain_words(new) - plain_words(old))) for query, old, new in rows
-    ]
+    counts = [len(plain_words(query) & (plain_words(new) - plain_words(old))) for query, old, new in rows]
     return torch.tensor(counts, dtype=torch.long)
 
 
@@ -143,4 +141,6 @@ def _comparable(clean: RankingBatch, adversarial: RankingBatch) -> None:
                 f"expected {value.dtype} {list(value.shape)}"
             )
     if len(adversarial.zone) != len(clean):
-        raise ValueError(f"the attack returned {len(adversarial.zone)} values of 'zone', expected {len(clean)}")
+        raise ValueError(
+            f"the attack returned {len(adversarial.zone)} values of 'zone', expected {len(clean)}"
+        )

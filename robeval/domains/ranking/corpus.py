@@ -1,7 +1,8 @@
 """The texts behind a ranking batch: queries and passages, shared by all examples of a dataset."""
 
 import hashlib
-from collections.abc import Callable, Hashable
+import json
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -22,6 +23,10 @@ class Corpus:
     queries: tuple[str, ...]
     passage_ids: tuple[str, ...]
     passages: tuple[str, ...]
+    qrels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Grades by query id and passage id; a query that is not in it has no judgements."""
+    relevant_from: int = 1
+    """The lowest grade that counts as relevant where a measure knows only two."""
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -43,6 +48,7 @@ class Corpus:
             digest.update(str(len(part)).encode())
             for text in part:
                 digest.update(b"\x1f" + text.encode())
+        digest.update(json.dumps([self.relevant_from, self.qrels], sort_keys=True).encode())
         return digest.hexdigest()
 
     def shared(self, key: Hashable, make: Callable[[], T]) -> T:

@@ -86,7 +86,11 @@ class NeuralRanker(Ranker):
     def relevance(self, query: Tokens, passage: Tokens) -> Float[Tensor, " rows"]:
         """The score of passages given as tokens, cut to what fits."""
         passage = passage.cut(max(self.room(query), 0))
-        return self.relevance_from_embeddings(query, self.word_vectors[passage.ids], passage.mask)
+        return self.relevance_from_embeddings(query, self.embed(passage), passage.mask)
+
+    def embed(self, passage: Tokens) -> Float[Tensor, "rows length hidden"]:
+        """The word vectors of a passage's tokens."""
+        return torch.nn.functional.embedding(passage.ids, self.word_vectors)
 
     def room(self, query: Tokens) -> int:
         """Passage tokens that fit behind the longest of these queries."""
@@ -95,9 +99,7 @@ class NeuralRanker(Ranker):
     def query_tokens(self, corpus: Corpus, query: Int64[Tensor, " rows"]) -> Tokens:
         """The tokens of queries by number, read once per corpus; at most half of `max_length`."""
         tokenizer = self.tokenizer(corpus)
-        known = corpus.shared(
-            ("query tokens", tokenizer.digest), lambda: tokenizer.encode(corpus.queries)
-        )
+        known = corpus.shared(("query tokens", tokenizer.digest), lambda: tokenizer.encode(corpus.queries))
         return known.select(query.cpu()).cut(self.max_length // 2).to(query.device)
 
     def passage_tokens(self, corpus: Corpus, passage: Int64[Tensor, " rows"]) -> Tokens:
@@ -133,12 +135,12 @@ class NeuralRanker(Ranker):
         length = passage.mask.sum(dim=1) + query.mask.sum(dim=1)
         order = length.argsort(stable=True)
         found = [
-            self.relevance(query.select(rows), passage.select(rows)) for rows in _pieces(order, length[order])
+            self.relevance(query.select(rows), passage.select(rows)) for rows in pieces(order, length[order])
         ]
         return torch.cat(found)[order.argsort()]
 
 
-def _pieces(order: Int64[Tensor, " rows"], length: Int64[Tensor, " rows"]) -> list[Tensor]:
+def pieces(order: Int64[Tensor, " rows"], length: Int64[Tensor, " rows"]) -> list[Tensor]:
     """`order` in runs of at most ROWS_TOKENS tokens, padding included."""
     pieces, start = [], 0
     lengths = length.tolist()

@@ -192,3 +192,9 @@ def _trained(passages: Sequence[str], most: int) -> Tokenizer:
     backend.add_special_tokens(list(SPECIAL))
     backend.post_processor = processors.BertProcessing((SEP, vocabulary[SEP]), (CLS, vocabulary[CLS]))
     return Tokenizer(backend)
+
+
+def bert_template() -> Template:
+    """``[CLS] q [SEP] d [SEP]`` in a corpus's own vocabulary."""
+    cls, sep = SPECIAL.index(CLS), SPECIAL.index(SEP)
+    return Template([cls], [sep], [sep], ([0], [0], [1]), 0, 1)

@@ -1,0 +1,1 @@
+"""Datasets of queries and passages."""
