@@ -24,7 +24,7 @@ class PromptBatch(Batch):
 
     tokens: Int64[Tensor, "batch length"]
     """Start, words, end, then padding: as the tokenizer encodes the text."""
-    soft: Float[Tensor, "batch slots width"]
+    soft: Float[Tensor, "batch slots features"]
     """Embeddings put between the start and the first word; a row of zeros is an unused slot."""
     seed: Int64[Tensor, " batch"]
     """Names the latent noise and the sampler's own draws, so that two pictures of one example are comparable."""
@@ -71,7 +71,7 @@ class Denoising(Batch):
 
     latents: Float[Tensor, "batch channels height width"]
     timestep: Int64[Tensor, " batch"]
-    embedded: Float[Tensor, "batch length width"]
+    embedded: Float[Tensor, "batch length features"]
 
 
 class Drawn(NamedTuple):

@@ -58,11 +58,11 @@ class LatentDiffusion(Victim):
         latents = self.sample(self.hidden(batch), batch.seed)
         return Drawn(self.to_image(latents))
 
-    def hidden(self, batch: PromptBatch) -> Float[Tensor, "batch length width"]:
+    def hidden(self, batch: PromptBatch) -> Float[Tensor, "batch length features"]:
         """The text encoder's last hidden states for prompts as they are read (as text), soft slots put in front."""
         return self.encode(with_soft(self.embed(batch.as_text().tokens), batch.soft))
 
-    def embed(self, tokens: Int64[Tensor, "batch length"]) -> Float[Tensor, "batch length width"]:
+    def embed(self, tokens: Int64[Tensor, "batch length"]) -> Float[Tensor, "batch length features"]:
         """Rows of the token table; positions are added inside `encode`."""
         return cast(Tensor, self.token_table(tokens))
 
@@ -71,7 +71,7 @@ class LatentDiffusion(Victim):
         """The victim's own table of token embeddings: `.weight` is [vocabulary, width]."""
         return cast(nn.Embedding, self.text_encoder.get_input_embeddings())
 
-    def encode(self, embedded: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
+    def encode(self, embedded: Float[Tensor, "batch length features"]) -> Float[Tensor, "batch length features"]:
         """The text encoder's last hidden states (final layer norm included) for token embeddings."""
         table = self.token_table
         # CLIPTextModel takes no embeddings, in any version: its table answers with ours for one call.
@@ -83,7 +83,7 @@ class LatentDiffusion(Victim):
             answer.remove()
         return cast(Tensor, states)
 
-    def encode_text(self, texts: tuple[str, ...]) -> Float[Tensor, "batch length width"]:
+    def encode_text(self, texts: tuple[str, ...]) -> Float[Tensor, "batch length features"]:
         """The same for texts."""
         return self.encode(
             self.embed(text_tokens.encoded(self.tokenizer, texts, self.length).to(self.device))
@@ -114,7 +114,7 @@ class LatentDiffusion(Victim):
         self,
         latents: Float[Tensor, "batch channels height width"],
         timestep: Int64[Tensor, " batch"],
-        hidden: Float[Tensor, "batch length width"],
+        hidden: Float[Tensor, "batch length features"],
     ) -> Float[Tensor, "batch channels height width"]:
         """The noise in noised latents, given the text's hidden states."""
         found: Tensor = self.unet(latents, timestep, encoder_hidden_states=hidden).sample
@@ -146,7 +146,7 @@ class LatentDiffusion(Victim):
         self,
         latents: Float[Tensor, "batch channels height width"],
         timestep: Int64[Tensor, " batch"],
-        hidden: Float[Tensor, "batch length width"],
+        hidden: Float[Tensor, "batch length features"],
         guidance: float,
     ) -> Float[Tensor, "batch channels height width"]:
         """Classifier-free guidance; guidance 1 asks once, otherwise with and without the text in one call."""
@@ -161,7 +161,7 @@ class LatentDiffusion(Victim):
 
     def sample(
         self,
-        hidden: Float[Tensor, "batch length width"],
+        hidden: Float[Tensor, "batch length features"],
         seed: Int64[Tensor, " batch"],
         steps: int | None = None,
         guidance: float | None = None,
@@ -180,7 +180,7 @@ class LatentDiffusion(Victim):
 
     def trajectory(
         self,
-        hidden: Float[Tensor, "batch length width"],
+        hidden: Float[Tensor, "batch length features"],
         seed: Int64[Tensor, " batch"],
         steps: int | None = None,
         guidance: float | None = None,
@@ -273,8 +273,8 @@ def generator(module: nn.Module) -> LatentDiffusion:
 
 
 def with_soft(
-    embedded: Float[Tensor, "batch length width"], soft: Float[Tensor, "batch slots width"]
-) -> Float[Tensor, "batch length width"]:
+    embedded: Float[Tensor, "batch length features"], soft: Float[Tensor, "batch slots features"]
+) -> Float[Tensor, "batch length features"]:
     """Token embeddings with the used slots of `soft` put in behind the start; the end of the padding falls off."""
     if not soft.shape[1]:
         return embedded

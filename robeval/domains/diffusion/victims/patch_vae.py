@@ -1,5 +1,6 @@
 """An autoencoder without training: patches of 4 x 4 pixels on their principal components."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class LinearPatchVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self,
         patch: int = 4,
         channels: int = 12,
-        block_out_channels: tuple[int, ...] = (1, 1, 1),
+        block_out_channels: Sequence[int] = (1, 1, 1),
         scaling_factor: float = 1.0,
     ) -> None:
         super().__init__()
