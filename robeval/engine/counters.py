@@ -116,7 +116,8 @@ def probe(victim: nn.Module, domain: Domain[Any], batch: Batch, draws: int = 1) 
     with under_attack(victim):
         slopes, lost_at = followed(victim, domain, batch, watch=True)
         more = [followed(victim, domain, batch, watch=False)[0] for _ in range(2 * draws - 1)]
-    slopes, again = sum([slopes, *more[: draws - 1]]) / draws, sum(more[draws - 1 :]) / draws
+    slopes = torch.stack([slopes, *more[: draws - 1]]).mean(dim=0)
+    again = torch.stack(more[draws - 1 :]).mean(dim=0)
     norms = slopes.norm(dim=1)
     cosine = torch.nn.functional.cosine_similarity(slopes, again, dim=1)
     alike = torch.where((norms > 0) & (again.norm(dim=1) > 0), cosine, torch.ones_like(cosine))

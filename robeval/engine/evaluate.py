@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class Evaluator:
         self.trainings = Trainings(catalog, cache, experiment.execution, watcher)
         self._hardened: dict[tuple[Fit, str], nn.Module] = {}
         self._clean: dict[tuple[Fit, str], dict[int, Any]] = {}
+        self._originals: dict[Fit, nn.Module] = {}
         self._preparations: dict[int, tuple[nn.Module, list[tuple[Any, int, str, Prepared]]]] = {}
         self._examples: dict[str, Batch] = {}
 
@@ -62,7 +64,7 @@ class Evaluator:
         """Use the trained and hardened victims of another evaluator."""
         self.trainings = other.trainings
         self._hardened = other._hardened
-        self._preparations = other._preparations
+        self._preparations, self._originals = other._preparations, other._originals
 
     def execute(self, cell: Cell) -> tuple[CellRecord, bool]:
         """The cell's record, and whether it was there already."""
@@ -146,6 +148,7 @@ class Evaluator:
             seed=seed,
             transfers=surrogate is not None,
             draws=draws if cell.counter == "expectation" or defense.gradient == "expectation" else 1,
+            original=lambda: self._original(cell),
             prepared=self._prepared(cell, attack, attacked, seed) if attack and attack.preparation else None,
             clean_answers={}
             if attack is not None and acts(attack, "tamper")
@@ -191,17 +194,23 @@ class Evaluator:
         if restore_weights(victim, given):
             raise PluginError(
                 f"{type(plugin).__name__}.harden changed the weights of the victim it was given, which other cells "
-                "use too; work on copy.deepcopy(victim)"
+                "use too; work on deepcopy(victim)"
             )
         return hardened.eval()
 
     def _tampered(self, cell: Cell, fit: Fit, attack: Attack[Any]) -> nn.Module:
-        import copy
-
         seed = Seed(cell.seed).child("tamper", cell.attack.name)
-        own = copy.deepcopy(self.trainings.victim(fit))
+        own = deepcopy(self.trainings.victim(fit))
         victim = returned(attack.tamper(own, cell.budget, seed), nn.Module, attack, "tamper").eval()
         return self._harden(fit, cell.defense, victim).eval()
+
+    def _original(self, cell: Cell) -> nn.Module:
+        """A frozen copy of the victim before it was defended."""
+        fit = victim_fit(cell, self.catalog, defended=False)
+        if fit not in self._originals:
+            copy = deepcopy(self.trainings.victim(fit)).eval()
+            self._originals[fit] = copy.requires_grad_(False)
+        return self._originals[fit]
 
     def _relayed(self, cell: Cell, fit: Fit, judged: nn.Module) -> nn.Module:
         """The defended victim with a gradient past the stage where it gets lost."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class Stage:
     draws: int = 1
     """Over how many draws of a random victim a white-box attacker averages."""
     prepared: Prepared | None = None
+    original: Callable[[], nn.Module] | None = None
+    """The victim before it was defended, for attacks that compare the two; made when first asked for."""
     pace: dict[str, float] = field(default_factory=dict)
     """Seconds a row of a bare pass, measured once."""
     clean_answers: dict[int, tuple[Any, Mapping[str, Tensor]]] = field(default_factory=dict)
@@ -153,7 +156,14 @@ def _attack(
 ) -> tuple[Batch, View[Any], float]:
     prepared = stage.prepared.result if stage.prepared else None
     view: View[Any] = View(
-        stage.attacked, stage.domain, stage.threat, clean.ids, passes, draws=stage.draws, prepared=prepared
+        stage.attacked,
+        stage.domain,
+        stage.threat,
+        clean.ids,
+        passes,
+        draws=stage.draws,
+        prepared=prepared,
+        original=partial(_beside, stage.original, clean.device) if stage.original else None,
     )
     draw = stage.seed.draws(clean.ids, clean.device)
     started = time.perf_counter()
@@ -209,6 +219,10 @@ def _without_gradient(attack: Attack[Any], threat: ThreatModel) -> str:
         f"{type(attack).__name__} wants a gradient, but its threat model grants access '{threat.access}', "
         "whose answers carry none. Declare ThreatModel(access='white-box') if the attacker has the weights."
     )
+
+
+def _beside(original: Callable[[], nn.Module], device: torch.device) -> nn.Module:
+    return original().to(device)
 
 
 def check_budget(

@@ -17,6 +17,7 @@ from robeval.engine.cache import Cache
 from robeval.engine.environment import environment
 from robeval.engine.evaluate import Evaluator
 from robeval.engine.figures import blank_record
+from robeval.engine.fingerprints import fingerprints
 from robeval.engine.plan import Cell, Plan
 from robeval.engine.progress import Watcher
 from robeval.engine.timeout import TimedOut, time_limit
@@ -68,6 +69,7 @@ def run(
             )  # reads every file that the run depends on: what is missing is said before a folder exists
     store.claim(plan.experiment.model_dump(mode="json", exclude={"execution"}), fresh=cache.fresh)
     outcome, started = Outcome(folder), datetime.now(UTC)
+    digests = fingerprints(plan)
     began = time.perf_counter()
 
     def note(*, complete: bool) -> None:
@@ -78,6 +80,7 @@ def run(
                 command=command,
                 experiment=plan.experiment.model_dump(mode="json"),
                 environment=environment(),
+                fingerprints=digests,
                 cells=[cell.id for cell in plan.cells],
                 metrics=[
                     MetricRecord.model_validate(metric, from_attributes=True)

@@ -43,10 +43,12 @@ class View(Generic[B]):
         draws: int = 1,
         prepared: Any = None,
         total: int | None = None,
+        original: Callable[[], nn.Module] | None = None,
     ) -> None:
         """`draws` of a random victim are averaged in every white-box answer; `total` limits all questions together."""
         self.prepared = prepared
         """What the attack's preparation learnt; None without one."""
+        self._original = original
         self._draws = draws if threat.access == "white-box" else 1
         self._total = total
         self._threat = threat
@@ -150,6 +152,19 @@ class View(Generic[B]):
         if self._watching is None:
             self._watching = self._victim.register_forward_pre_hook(self._asked_directly)
         return self._victim
+
+    @property
+    def original(self) -> nn.Module:
+        """The victim as it was before it was defended, where that is public: weights and gradients, not counted.
+
+        White-box access only.
+        """
+        if self._threat.access != "white-box" or self._original is None:
+            raise AccessError(
+                f"this attack's threat model grants access '{self._threat.access}', and the undefended victim "
+                "comes with access 'white-box' only"
+            )
+        return self._original()
 
     def close(self) -> None:
         """The attack is over: nothing is counted any more."""
