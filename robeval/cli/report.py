@@ -8,7 +8,7 @@ import click
 
 from robeval.errors import UsageError
 
-FORMATS = ("terminal", "markdown", "json", "csv")
+FORMATS = ("terminal", "markdown", "html", "json", "csv")
 
 
 @click.command("report")
@@ -22,7 +22,7 @@ FORMATS = ("terminal", "markdown", "json", "csv")
     "metrics",
     multiple=True,
     metavar="NAME",
-    help="Show this metric (several allowed; 'all' for all). Default: the headline; JSON and CSV: all.",
+    help="Show this metric (several allowed; 'all' for all). Default: the headline; HTML, JSON and CSV: all.",
 )
 @click.option("--by-group", is_flag=True, help="Also one matrix per group of examples (speed regime...).")
 @click.option("--width", type=click.IntRange(40), metavar="COLUMNS", help="Width of the terminal report.")
@@ -33,6 +33,11 @@ FORMATS = ("terminal", "markdown", "json", "csv")
     help="Draw the worst, median and best example of every cell.",
 )
 @click.option("--picture-format", type=click.Choice(["png", "svg"]), default="png", help="Default: png.")
+@click.option("--open", "open_", is_flag=True, help="HTML: show it in the browser.")
+@click.option("--no-pictures", is_flag=True, help="HTML: leave out the examples, which take the longest.")
+@click.option(
+    "--max-pictures", type=click.IntRange(0), metavar="N", help="HTML: at most so many examples. Default: 45."
+)
 def command(
     run: str,
     format_: str,
@@ -42,17 +47,27 @@ def command(
     width: int | None,
     pictures: Path | None,
     picture_format: str,
+    open_: bool,
+    no_pictures: bool,
+    max_pictures: int | None,
 ) -> None:
     """Show a run again. RUN is its folder, or its name under ./runs.
 
     \b
     robeval report trajectory-1a2b3c4d --metric ade --metric success
     robeval report runs/mine --format markdown -o report.md
+    robeval report runs/mine --format html --open
     """
     from robeval.report.render import print_report, render
     from robeval.report.summary import find_run
 
     folder = find_run(run)
+    if format_ != "html" and (open_ or no_pictures or max_pictures is not None):
+        raise UsageError("--open, --no-pictures and --max-pictures belong to --format html. Add it.")
+    if no_pictures:
+        max_pictures = 0
+    if output is None and open_:
+        output = folder / "report.html"
     if output is None and format_ == "terminal":
         from robeval.cli.console import console
 
@@ -61,11 +76,13 @@ def command(
             screen.width = width
         print_report(folder, screen, metrics or None, by_group=by_group)
     else:
-        text = render(folder, format_, metrics or None, width, by_group=by_group)
+        text = render(folder, format_, metrics or None, width, by_group=by_group, max_pictures=max_pictures)
         if output is None:
             click.echo(text, nl=False)
         else:
             _write(output, text)
+            if open_:
+                click.launch(str(output))
     if pictures is not None:
         from robeval.report.pictures import write_pictures
 

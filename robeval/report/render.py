@@ -50,7 +50,8 @@ def render(
 
         return markdown(folder, metrics, by_group=by_group, by_budget=by_budget, thresholds=thresholds)
     if format == "html":
-        from robeval.report.html.page import LIMIT, html_report
+        from robeval.report.html.gallery import LIMIT
+        from robeval.report.html.page import html_report
 
         return html_report(
             folder, metrics, by_group=by_group, pictures=LIMIT if max_pictures is None else max_pictures
