@@ -15,6 +15,7 @@ from robeval.report.compare_model import OUTCOMES, Change, Outcome, Place, RunCo
 from robeval.report.compare_setting import content_keys, differences
 from robeval.report.matrix import Entry
 from robeval.report.summary import chosen_metrics, metrics_of, read_run
+from robeval.results.audit import read_audit
 from robeval.results.records import CellRecord, MetricRecord, Summary
 from robeval.statistics.comparisons import Comparison, paired_comparisons, unpaired_comparison
 from robeval.statistics.holm import holm
@@ -42,6 +43,7 @@ def compare_runs(
         if not _impossible(sides[0][place], sides[1][place])
         for metric in chosen
     ]
+    asked = read_audit(before) is not None, read_audit(after) is not None
     return RunComparison(
         before=first,
         after=second,
@@ -49,12 +51,12 @@ def compare_runs(
         metrics=tuple(chosen),
         alpha=alpha,
         family=sum(isinstance(pair.found, Matched) for pair in found),
-        changes=tuple(_sorted(_tested(found, alpha))),
+        changes=tuple(_sorted(_tested(found, alpha, asked))),
         only_before=tuple(place for place in sides[0] if place not in sides[1]),
         only_after=tuple(place for place in sides[1] if place not in sides[0]),
         differences=tuple(differences(first.run, second.run)),
         same_content=_same_content(before, after, shared, *sides),
-        caveats=tuple(_caveats(first, second, found)),
+        caveats=tuple(_caveats(first, second, found, asked)),
     )
 
 
@@ -160,13 +162,17 @@ def _quotable(side: Entry) -> bool:
     return side.status == "done" and side.verdict != "invalid"
 
 
-def _tested(pairs: Sequence[_Pair], alpha: float) -> list[Change]:
-    """All pairs, each with its comparison and its p-value corrected over all of them."""
+def _tested(pairs: Sequence[_Pair], alpha: float, asked: tuple[bool, bool]) -> list[Change]:
+    """All pairs, each with its comparison and its p-value corrected over all of them.
+
+    `asked` says which run has been audited.
+    """
     jobs = {k: pair.found for k, pair in enumerate(pairs) if isinstance(pair.found, Matched)}
     compared = _compared(jobs)
     corrected = dict(zip(compared, holm([c.p for c in compared.values()]), strict=True))
     return [
-        _change(pair, compared.get(k), corrected.get(k), alpha, len(jobs)) for k, pair in enumerate(pairs)
+        _change(pair, compared.get(k), corrected.get(k), alpha, len(jobs), asked)
+        for k, pair in enumerate(pairs)
     ]
 
 
@@ -188,11 +194,21 @@ def _compared(jobs: dict[int, Matched]) -> dict[int, Comparison]:
     return found
 
 
-def _change(pair: _Pair, comparison: Comparison | None, p: float | None, alpha: float, family: int) -> Change:
+def _change(
+    pair: _Pair,
+    comparison: Comparison | None,
+    p: float | None,
+    alpha: float,
+    family: int,
+    asked: tuple[bool, bool],
+) -> Change:
     notes = [] if isinstance(pair.found, Matched) else [pair.found]
     if isinstance(pair.found, Matched):
         notes += pair.found.notes
-    if pair.before.verdict == "suspicious" and pair.after.verdict == "ok":
+    unasked = pair.before.verdict == "suspicious" and pair.after.verdict == "ok" and asked == (True, False)
+    if unasked:
+        notes.append("suspicious before; the run after was not audited: robeval audit RUN")
+    elif pair.before.verdict == "suspicious" and pair.after.verdict == "ok":
         notes.append("the figure before was suspicious and may have flattered the defense")
     radii = [sorted({cell.budget.value for cell in side.done}) for side in (pair.before, pair.after)]
     if radii[0] != radii[1] and all(radii):
@@ -204,13 +220,13 @@ def _change(pair: _Pair, comparison: Comparison | None, p: float | None, alpha: 
         after=pair.after,
         comparison=comparison,
         p=p,
-        outcome=_outcome(pair, comparison, p is not None and p <= alpha),
+        outcome=_outcome(pair, comparison, p is not None and p <= alpha, doubtful=unasked),
         detectable=comparison.detectable(alpha=alpha / family) if comparison and family else None,
         notes=tuple(notes),
     )
 
 
-def _outcome(pair: _Pair, comparison: Comparison | None, significant: bool) -> Outcome:
+def _outcome(pair: _Pair, comparison: Comparison | None, significant: bool, *, doubtful: bool) -> Outcome:
     had, has = _quotable(pair.before), _quotable(pair.after)
     if not (had and has):
         return "lost" if had else "found" if has else "untested"
@@ -221,7 +237,7 @@ def _outcome(pair: _Pair, comparison: Comparison | None, significant: bool) -> O
     if significant and worse:
         return "worse"
     newly = pair.after.verdict == "suspicious" and pair.before.verdict == "ok"
-    if newly or (significant and pair.after.verdict == "suspicious"):
+    if newly or (significant and (doubtful or pair.after.verdict == "suspicious")):
         return "doubtful"
     if comparison.p is None:
         return "untested"
@@ -259,8 +275,13 @@ def _same_content(
     return (same, known) if known else None
 
 
-def _caveats(first: Summary, second: Summary, pairs: Sequence[_Pair]) -> list[str]:
+def _caveats(first: Summary, second: Summary, pairs: Sequence[_Pair], asked: tuple[bool, bool]) -> list[str]:
     found = []
+    if asked[0] != asked[1]:
+        found.append(
+            f"only the run {'before' if asked[0] else 'after'} was audited: the other one's marks come from the "
+            "checks that are always on"
+        )
     for said, summary in (("before", first), ("after", second)):
         if not summary.run.complete:
             found.append(

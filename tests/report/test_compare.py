@@ -14,6 +14,7 @@ import pytest
 from robeval.errors import UsageError
 from robeval.report.compare import compare_runs
 from robeval.report.compare_model import Change, RunComparison
+from robeval.results.audit import AuditEntry, AuditRecord, write_audit
 from robeval.results.journal import Journal
 from tests.report.synthetic_run import figures, write_run
 
@@ -182,6 +183,24 @@ def test_a_figure_that_was_suspicious_is_said_to_have_flattered(
     change = _change(compare_runs(single_seed_run, copy.folder), name, "smoothing")
     assert change.outcome == "worse"
     assert any("may have flattered" in note for note in change.notes)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_an_audit_of_one_run_alone_is_said(single_seed_run: Path, copy: Rewritten, side: str) -> None:
+    """A cell that the audit flagged before cannot become better in a run that nobody audited."""
+    (record,) = copy.cells(attack="noise", defense="none")
+    flag = AuditEntry(
+        check="one-step", cell=record["id"], outcome="flag", severity="suspicious", evidence="one step won"
+    )
+    write_audit(copy.folder, AuditRecord(checks=[], examples=96, seconds=0.0, entries=[flag]))
+    plain = Rewritten(single_seed_run, copy.folder.parent / "plain")
+    plain.edit(_raised(-0.5 if side == "before" else 0.5), attack="noise", defense="none")
+    runs = (copy.folder, plain.folder) if side == "before" else (plain.folder, copy.folder)
+    found = compare_runs(*runs)
+    assert f"only the run {side} was audited" in " ".join(found.caveats)
+    change = _change(found, "noise", "none")
+    assert change.outcome == "doubtful"
+    assert any("not audited" in note for note in change.notes) == (side == "before")
 
 
 @pytest.mark.parametrize(
