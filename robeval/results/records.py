@@ -136,6 +136,9 @@ class RunRecord(_Record):
     experiment: dict[str, Any]
     environment: Environment
     metrics: list[MetricRecord] = Field(default=[], description="the domain's metrics, the headline first")
+    fingerprints: dict[str, str] = Field(
+        default={}, description="digests of the domain and of every plugin with its options, code and data"
+    )
     cells: list[str] = Field(description="ids of all planned cells, in matrix order")
     started: str
     finished: str | None

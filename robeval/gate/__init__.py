@@ -1,0 +1,1 @@
+"""The regression gate: a baseline of figures, and whether a later run falls below it."""
