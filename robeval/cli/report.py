@@ -25,6 +25,16 @@ FORMATS = ("terminal", "markdown", "html", "json", "csv")
     help="Show this metric (several allowed; 'all' for all). Default: the headline; HTML, JSON and CSV: all.",
 )
 @click.option("--by-group", is_flag=True, help="Also one matrix per group of examples (speed regime...).")
+@click.option(
+    "--by-budget", is_flag=True, help="Matrices with every budget, not only the largest. Terminal, Markdown."
+)
+@click.option(
+    "--threshold",
+    "limits",
+    multiple=True,
+    metavar="[METRIC=]VALUE",
+    help="From which value a figure is too bad: 3, 50%, success=50%. Default: half or twice the clean value.",
+)
 @click.option("--width", type=click.IntRange(40), metavar="COLUMNS", help="Width of the terminal report.")
 @click.option(
     "--pictures",
@@ -44,6 +54,8 @@ def command(
     output: Path | None,
     metrics: tuple[str, ...],
     by_group: bool,
+    by_budget: bool,
+    limits: tuple[str, ...],
     width: int | None,
     pictures: Path | None,
     picture_format: str,
@@ -64,6 +76,7 @@ def command(
     folder = find_run(run)
     if format_ != "html" and (open_ or no_pictures or max_pictures is not None):
         raise UsageError("--open, --no-pictures and --max-pictures belong to --format html. Add it.")
+    thresholds = _thresholds(folder, limits, metrics) if limits else None
     if no_pictures:
         max_pictures = 0
     if output is None and open_:
@@ -74,9 +87,22 @@ def command(
         screen = console()
         if width:
             screen.width = width
-        print_report(folder, screen, metrics or None, by_group=by_group)
+        print_report(
+            folder, screen, metrics or None, by_group=by_group, by_budget=by_budget, thresholds=thresholds
+        )
     else:
-        text = render(folder, format_, metrics or None, width, by_group=by_group, max_pictures=max_pictures)
+        if format_ == "html" and max_pictures != 0:
+            click.echo("drawing examples; --no-pictures leaves them out", err=True)
+        text = render(
+            folder,
+            format_,
+            metrics or None,
+            width,
+            by_group=by_group,
+            by_budget=by_budget,
+            thresholds=thresholds,
+            max_pictures=max_pictures,
+        )
         if output is None:
             click.echo(text, nl=False)
         else:
@@ -88,6 +114,13 @@ def command(
 
         written = write_pictures(folder, pictures, "svg" if picture_format == "svg" else "png")
         click.echo(f"wrote {len(written)} pictures to {pictures}", err=True)
+
+
+def _thresholds(folder: Path, texts: tuple[str, ...], metrics: tuple[str, ...]) -> dict[str, float]:
+    from robeval.report.curves import given_thresholds
+    from robeval.report.summary import chosen_metrics, read_run
+
+    return given_thresholds(texts, chosen_metrics(read_run(folder), metrics or None))
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ Table = dict[str, npt.NDArray[np.generic]]
 class _Sample(NamedTuple):
     """Every example's area: its cluster, and the areas of numerator and denominator."""
 
-    clusters: npt.NDArray[np.str_]
+    clusters: npt.NDArray[Any]
     values: Floats
     per: Floats | None
 
@@ -46,7 +46,7 @@ def areas(matrix: Matrix, folder: Path, asked: Sequence[Places]) -> list[Figure 
     """The area of each curve, all curves over the same examples from the same resamples."""
     metric = matrix.metric
     tables = _Tables(folder, metric)
-    alike: dict[bytes, tuple[npt.NDArray[np.str_], dict[int, Column]]] = {}
+    alike: dict[bytes, tuple[npt.NDArray[Any], dict[int, Column]]] = {}
     for k, places in enumerate([] if matrix.group else asked):
         sample = _sampled(tables, places)
         if sample is not None:

@@ -6,11 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from robeval.report.tables import read_examples
+from robeval.report.pooling import pooled_places
 from robeval.results.records import BudgetRecord, CellRecord, Figure, MetricRecord, Status, Summary, Verdict
-from robeval.statistics.intervals import Column, intervals
 
 MARKS: dict[Verdict, str] = {"ok": "", "suspicious": "?", "invalid": "!"}
 SEVERITY: tuple[Verdict, ...] = ("ok", "suspicious", "invalid")
@@ -176,7 +173,7 @@ def matrices(
         for cell in cells:
             places.setdefault((row_of(cell), cell.defense), []).append(cell)
         groups = ["", *(sorted({name for cell in cells for name in cell.groups}) if by_group else ())]
-        pools = {place: pooled(folder, here, metrics, groups) for place, here in places.items()}
+        pools = pooled_places(folder, places, metrics, groups)
         for metric in metrics:
             for group in groups:
                 entries = {
@@ -185,50 +182,3 @@ def matrices(
                 }
                 found.append(Matrix(dataset, victim, metric, group, rows, columns, entries))
     return found
-
-
-def pooled(
-    folder: Path, cells: Sequence[CellRecord], metrics: Sequence[MetricRecord], groups: Sequence[str] = ("",)
-) -> dict[tuple[str, str], Figure]:
-    """Common figures of all finished seeds by metric and group ("": all examples), from per-example values.
-
-    An example under several seeds is one cluster: seeds tell more about the victim, not about the examples.
-    A single seed's figures are those of its record.
-    """
-    done = [cell for cell in cells if cell.status == "done"]
-    recorded = [_recorded(cell, groups) for cell in done]
-    if len(done) <= 1:
-        return recorded[0] if recorded else {}
-    # A metric that a seed has no figure for has no column there either.
-    shared = [m for m in metrics if all((m.name, "") in figures for figures in recorded)]
-    wanted = sorted({name for metric in shared for name in (metric.column, metric.per) if name})
-    tables = [read_examples(folder, cell.id, wanted) for cell in done] if wanted else []
-    found: dict[tuple[str, str], Figure] = {}
-    for group in groups if tables else ():
-        chosen = [(table["group"] == group) | (group == "") for table in tables]
-        joined = {
-            name: np.concatenate([table[name][here] for table, here in zip(tables, chosen, strict=True)])
-            for name in ("cluster", *wanted)
-        }
-        for name, figure in _figures(shared, joined).items():
-            found[name, group] = figure
-    return found
-
-
-def _recorded(cell: CellRecord, groups: Sequence[str]) -> dict[tuple[str, str], Figure]:
-    tables = {group: cell.groups.get(group, {}) if group else cell.metrics for group in groups}
-    return {(name, group): figure for group, table in tables.items() for name, figure in table.items()}
-
-
-def _figures(metrics: Sequence[MetricRecord], table: dict[str, np.ndarray]) -> dict[str, Figure]:
-    columns = {
-        metric.name: Column(
-            table[metric.column], table[metric.per] if metric.per else None, metric.kind == "proportion"
-        )
-        for metric in metrics
-    }
-    units = {metric.name: (metric.unit, metric.direction) for metric in metrics}
-    return {
-        name: Figure(**found._asdict(), unit=units[name][0], direction=units[name][1])
-        for name, found in intervals(columns, table["cluster"]).items()
-    }

@@ -24,7 +24,8 @@ def read_examples(
     wanted = [*texts, *numbers]
     advice = "Run the same command again: it rebuilds what is damaged."
     try:
-        table = pq.ParquetFile(path).read(columns=wanted)
+        # Tables are small and read by the thousand: threads and read-ahead only cost.
+        table = pq.ParquetFile(path, pre_buffer=False).read(columns=wanted, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read ({error}). {advice}") from None
     missing = [name for name in wanted if name not in table.column_names]

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from robeval.errors import StoreError
-from robeval.report.matrix import Matrix, matrices, pooled
+from robeval.report.matrix import Matrix, matrices
+from robeval.report.pooling import pooled
 from robeval.report.summary import chosen_metrics, metrics_of, read_run
 from robeval.statistics.intervals import interval
 
@@ -43,7 +44,7 @@ def test_seeds_are_pooled_from_the_examples(finished_run: Path, ade: Matrix) -> 
     assert entry.figure is not None
     assert entry.figure.n == 192
     assert entry.figure.value == pytest.approx(values.mean())
-    assert (entry.figure.low, entry.figure.high) == interval(values, scenes)[1:3]
+    assert (entry.figure.low, entry.figure.high) == pytest.approx(interval(values, scenes)[1:3])
 
 
 def test_equal_seeds_do_not_pretend_to_more_examples(finished_run: Path, ade: Matrix) -> None:

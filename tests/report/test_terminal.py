@@ -111,8 +111,8 @@ def test_threat_models_and_costs_stand_by_the_attacks(finished_run: Path) -> Non
     after = text[text.index("Threat models") :]
     assert re.search(r"pso ≤ 1 m +1,010 +0 +1,010 +80\.8 +–\n +access score; deviation ≤ 1 m", after)
     assert "search:restarts=4,iterations=50 ≤ 1 m, oblivious" in after
-    assert "24 invalid adversarial examples, scored as failed attacks" in " ".join(after.split())
-    assert "99 examples not converged" in " ".join(after.split())
+    assert "24 of 768 examples invalid, scored as failed attacks" in " ".join(after.split())
+    assert "99 of 864 examples not converged" in " ".join(after.split())
 
 
 def test_the_command_can_be_copied(finished_run: Path) -> None:
