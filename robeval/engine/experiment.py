@@ -81,7 +81,7 @@ class Experiment(BaseModel):
     victims: Annotated[tuple[Spec, ...], Many] = ()
     attacks: Annotated[tuple[Spec, ...], Many] = ()
     defenses: Annotated[tuple[Spec, ...], Many] = ()
-    budgets: Annotated[tuple[float, ...], Many, BeforeValidator(budget_grid)] = Field(
+    budgets: Annotated[tuple[float, ...], BeforeValidator(budget_grid), Many] = Field(
         default=(),
         description="budgets of every attack, in its unit: numbers, or log:LOW:HIGH:COUNT; empty: each attack's own",
     )

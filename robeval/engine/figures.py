@@ -168,6 +168,7 @@ def _facts(cell: Cell, catalog: Catalog, rows: Rows) -> Facts:
         headline=headline.name,
         lower_is_better=headline.direction == "lower",
         observed=rows.observed,
+        gradient="exact" if cell.knowledge == "oblivious" else catalog.defense(cell.defense).gradient,
     )
 
 

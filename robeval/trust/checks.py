@@ -8,6 +8,7 @@ from robeval.trust.budget_respected import BudgetRespected
 from robeval.trust.evaluation_mode import EvaluationMode
 from robeval.trust.facts import Check, Facts, Finding
 from robeval.trust.finite_outputs import FiniteOutputs
+from robeval.trust.gradient_declared import GradientDeclared
 from robeval.trust.gradients import Gradients
 from robeval.trust.input_range import InputRange
 from robeval.trust.loss_rose import LossRose
@@ -20,6 +21,7 @@ ALWAYS_ON: tuple[Check, ...] = (
     SensibleBudget(),
     EvaluationMode(),
     Gradients(),
+    GradientDeclared(),
     LossRose(),
     BudgetRespected(),
     BudgetMeasured(),

@@ -24,6 +24,8 @@ class Facts:
     headline: str
     lower_is_better: bool
     observed: Mapping[str, float]
+    gradient: str = "exact"
+    """How the defense that the attack went through declares its gradient; "exact" where it saw no defense."""
 
     def count(self, name: str) -> int:
         """An observed sum as a whole number; 0 if nothing was observed."""
