@@ -40,8 +40,8 @@ def compare_runs(
     found = [
         _matched_change(before, after, place, metric, sides[0][place], sides[1][place])
         for place in shared
-        if not _impossible(sides[0][place], sides[1][place])
         for metric in chosen
+        if not _impossible([*sides[0][place], *sides[1][place]], metric)
     ]
     asked = read_audit(before) is not None, read_audit(after) is not None
     return RunComparison(
@@ -153,9 +153,11 @@ def _matched_change(
     return _Pair(place, metric, *sides, matched(before, sides[0].done, after, sides[1].done, metric))
 
 
-def _impossible(first: Sequence[CellRecord], second: Sequence[CellRecord]) -> bool:
-    """Whether neither run could ever have a figure there."""
-    return all(cell.status == "n/a" for cell in (*first, *second))
+def _impossible(cells: Sequence[CellRecord], metric: MetricRecord) -> bool:
+    """Whether neither run could have this figure there: n/a everywhere, or done without it everywhere."""
+    if all(cell.status == "n/a" for cell in cells):
+        return True
+    return all(cell.status == "done" and metric.name not in cell.metrics for cell in cells)
 
 
 def _quotable(side: Entry) -> bool:

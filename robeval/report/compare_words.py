@@ -26,7 +26,7 @@ def head(found: RunComparison) -> Iterator[str]:
     counts = [f"{count} {_SHORT[outcome]}" for outcome, count in found.counts().items()]
     places = len({change.place for change in found.changes})
     yield f"{places} cells in both runs · " + ", ".join(counts)
-    yield "; ".join(_metric(metric) for metric in found.metrics)
+    yield from _directions(found.metrics)
     yield (
         f"before → after, difference [95 % interval], p corrected by Holm over {found.family} comparisons "
         f"(α = {found.alpha:g}), d = difference in standard deviations"
@@ -34,10 +34,17 @@ def head(found: RunComparison) -> Iterator[str]:
     yield from found.common_notes
 
 
+def _directions(metrics: Sequence[MetricRecord]) -> Iterator[str]:
+    for direction in ("lower", "higher"):
+        names = [_metric(metric) for metric in metrics if metric.direction == direction]
+        if names:
+            yield f"{', '.join(names)}: {direction} is better for the defender"
+    if any(metric.kind == "proportion" for metric in metrics):
+        yield "differences of shares [%] are in percentage points"
+
+
 def _metric(metric: MetricRecord) -> str:
-    unit = f" [{unit_of(metric)}]" if unit_of(metric) else ""
-    points = ", differences in percentage points" if metric.kind == "proportion" else ""
-    return f"{metric.name}{unit}: {metric.direction} is better for the defender{points}"
+    return f"{metric.name} [{unit_of(metric)}]" if unit_of(metric) else metric.name
 
 
 def values(change: Change) -> str:

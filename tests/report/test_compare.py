@@ -225,6 +225,17 @@ def test_impossible_cells_are_not_mentioned(single_seed_run: Path) -> None:
     assert not [c for c in found.changes if c.before.status == "n/a" and c.after.status == "n/a"]
 
 
+def test_metrics_that_neither_cell_has_are_not_mentioned(single_seed_run: Path, copy: Rewritten) -> None:
+    """A figure that is missing in one run alone could not be compared; missing in both it is no news."""
+    (record,) = copy.cells(attack="noise", defense="none")
+    kept = {name: figure for name, figure in record["metrics"].items() if name != "success"}
+    copy.record(record, metrics=kept)
+    alone = compare_runs(single_seed_run, copy.folder, ["success"])
+    assert _change(alone, "noise", "none").outcome == "untested"
+    both = compare_runs(copy.folder, copy.folder, ["success"])
+    assert ("noise", "none") not in [(c.place.row.attack, c.place.defense) for c in both.changes]
+
+
 def test_cells_of_one_run_alone_are_named(single_seed_run: Path, copy: Rewritten) -> None:
     """Another budget and another counter-measure make another cell."""
     (noise,) = copy.cells(attack="noise", defense="none")
