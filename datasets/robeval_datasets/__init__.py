@@ -43,3 +43,10 @@ def register(registry: Registry) -> None:
         "Seeded queries and passages about an invented world.",
         extra="ranking",
     )
+    for name, target, summary, extra in (
+        ("tsv", "tsv:TSV", "Queries and passages in the files of MS MARCO and TREC.", "ranking"),
+        ("jsonl", "jsonl:JSONLines", "Queries and passages in JSON Lines.", "ranking"),
+        ("cranfield", "cranfield:Cranfield", "The Cranfield collection in SMART's format.", "ranking"),
+        ("ir-datasets", "ir_datasets_source:IRDatasets", "Any id of the ir_datasets library.", "ir-datasets"),
+    ):
+        registry.dataset(f"ranking/{name}", f"{ranking}.{target}", summary, extra=extra)

@@ -9,11 +9,13 @@ TOPICS, ENTITIES, ATTRIBUTES, SYNONYMS = 16, 8, 6, 3
 NOUNS, VERBS, ADJECTIVES = 10, 5, 5
 OTHER_SYNONYM = 0.4
 SWAPPED = 0.35
-FUNCTION_WORDS = ["the", "a", "an", "of", "in", "on", "at", "to", "for", "with", "and", "or", "but", "is", "are", "was", "were", "has", "have", "had", "that", "this", "these", "those", "it", "its", "by", "from", "as", "not", "more", "some", "any", "each", "all", "when", "while", "after", "before", "near"]
-
-_ONSETS = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "dr", "gl", "kr", "pl", "st", "tr", "sk", "fl"]
-_VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ou"]
-_CODAS = ["", "", "n", "r", "l", "s", "m", "k", "t", "nd", "rk"]
+_FUNCTION_WORDS = (
+    "the a an of in on at to for with and or but is are was were has have had that this these those it its by from "
+    "as not more some any each all when while after before near"
+)
+_ONSETS = "b d f g k l m n p r s t v z br dr gl kr pl st tr sk fl"
+_VOWELS = "a e i o u ai ea ou"
+_CODAS = "||n|r|l|s|m|k|t|nd|rk"
 _KEY = (
     "the {entity} of {noun} has {adjective} {attribute} when it {verb} .",
     "some {attribute} {verb} near the {entity} and its {noun} .",
@@ -87,13 +89,14 @@ def _lexicon(random: np.random.Generator) -> _Lexicon:
 
 def _invented(count: int, random: np.random.Generator) -> list[str]:
     """Pronounceable words of two or three syllables, all different and none a function word."""
+    onsets, vowels, codas = _ONSETS.split(), _VOWELS.split(), _CODAS.split("|")
+    taken = set(_FUNCTION_WORDS.split())
     words: dict[str, None] = {}
     while len(words) < count:
-        syllables = random.integers(2, 4)
-        word = "".join(
-            random.choice(_ONSETS) + random.choice(_VOWELS) + random.choice(_CODAS) for _ in range(syllables)
-        )
-        if word not in FUNCTION_WORDS:
+        syllables = range(random.integers(2, 4))
+        parts = (random.choice(onsets) + random.choice(vowels) + random.choice(codas) for _ in syllables)
+        word = "".join(parts)
+        if word not in taken:
             words[word] = None
     return list(words)
 

@@ -10,8 +10,8 @@ from robeval.domains.ranking.naturalness import change
 from robeval.plugins.contracts import Trial
 
 ADDED, REMOVED, PLAIN, QUIET = "#b3261e", "#8a8a8a", "#202020", "#5f5f5f"
-_LINE, _LINES = 78, 12
-_WIDTH, _PER_LINE, _FRAME = 9.0, 0.24, 1.0
+_LINE, _LINES = 118, 12
+_WIDTH, _PER_LINE, _FRAME = 9.0, 0.22, 0.55
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from robeval.domains.ranking.corpus import Corpus
 from robeval.domains.ranking.tokens import Tokenizer, Tokens
 
 LENGTH = 0.3
-POWER = 0.75
+POWER = 0.25
 _MORE, _ROUNDS = 16, 4
 
 
@@ -17,7 +17,7 @@ def counted_vectors(
 ) -> Float[Tensor, "vocabulary {hidden}"]:
     """A vector of length 0.3 for every piece, from PPMI over whole passages; 0 for pieces in no passage.
 
-    Singular vectors of the positive pointwise mutual information, singular values to the power 0.75. Made once per
+    Singular vectors of the positive pointwise mutual information, singular values to the power 0.25. Made once per
     corpus. Needs a vocabulary that fits in memory squared (a corpus's own, not a pretrained model's).
     """
     key = ("counted vectors", tokenizer.digest, hidden)
@@ -43,7 +43,7 @@ def _information(passages: Tokens, size: int) -> Float[Tensor, "vocabulary vocab
 
 
 def _singular(matrix: Tensor, hidden: int) -> Tensor:
-    """The leading singular vectors times their values to the power 0.75."""
+    """The leading singular vectors times their values to the power 0.25."""
     rank = min(hidden, len(matrix))
     with torch.random.fork_rng(devices=[]):  # svd_lowrank knows no generator
         torch.manual_seed(0)
