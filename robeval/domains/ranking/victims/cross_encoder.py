@@ -28,7 +28,7 @@ class CrossEncoder(SmallVictim):
         vocabulary: Annotated[
             int, Field(ge=128, description="pieces of the vocabulary, at most")
         ] = VOCABULARY,
-        steps: Annotated[int, Field(ge=0, description="training steps")] = 400,
+        steps: Annotated[int, Field(ge=0, description="training steps")] = 300,
         train_batch_size: Annotated[int, Field(ge=1, description="pairs in a training step")] = 32,
         learning_rate: Annotated[float, Field(gt=0, description="AdamW's largest step size")] = 2e-3,
         checkpoint: Annotated[
