@@ -24,9 +24,10 @@ DONE, USAGE, FAILED, INTERRUPTED, READER_GONE = 0, 2, 3, 130, 141
 
 COMMANDS = {
     "run": "Run attacks against defenses and print the matrix.",
-    "report": "Show a finished run again: terminal, markdown, json, csv.",
+    "report": "Show a run again: terminal, markdown, html, json, csv.",
     "audit": "Can the figures of a finished run be trusted?",
     "compare": "What changed between two runs, and is it significant?",
+    "serve": "List runs in the browser and compare two.",
     "baseline": "Record a run's figures for later checks.",
     "check": "Run again; fail when a recorded figure got worse.",
     "list": "List attacks, defenses, datasets, victims, domains, audit checks.",

@@ -47,3 +47,8 @@ def policy(script: str) -> str:
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'self'"
     )
+
+
+def policy_of() -> str:
+    """The policy of our pages as a server sends it: no other page may frame them either."""
+    return f"{policy(own_file('report.js'))}; frame-ancestors 'none'"

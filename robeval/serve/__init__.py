@@ -1,0 +1,1 @@
+"""Runs in the browser, from the files that the reports are made from."""
