@@ -165,9 +165,7 @@ def given_thresholds(texts: Sequence[str], metrics: Sequence[MetricRecord]) -> d
         if not math.isfinite(number):
             raise UsageError(f"--threshold {text}: '{value}' is no number. Write 3, 50% or {metric.name}=3")
         if metric.kind == "proportion" and not 0 <= number <= 1:
-            raise UsageError(
-                f"--threshold {text}: {metric.name} is a share from 0 to 1. Write {value.rstrip('%')}% or 0.5"
-            )
+            raise UsageError(f"--threshold {text}: {metric.name} is a share. Write 50% or 0.5")
         found[metric.name] = number
     return found
 

@@ -182,25 +182,29 @@ def _attacks(costs: Sequence[Spent], scenario: str, width: int) -> Iterator[Text
     table = [cost.figures() for cost in costs]
     sizes = [max(len(name), *(len(row[k]) for row in table)) for k, name in enumerate(names)]
     room = min(width, _WIDEST_TABLE) - sum(sizes) - 2 * len(sizes)
-    above = room < _SHORTEST_TITLE
     yield Text()
     yield Text(f"Threat models and cost{' · ' + scenario if scenario else ''}", style="bold")
     yield from paragraph(COSTS, width, style="dim")
-    columns = "".join("  " + name.rjust(size) for name, size in zip(names, sizes, strict=True))
-    yield Text(" " * (0 if above else room) + columns, style="dim")
+    in_columns = room >= _SHORTEST_TITLE
+    if in_columns:
+        yield Text(" " * room + _in_columns(names, sizes), style="dim")
     for cost, figures in zip(costs, table, strict=True):
-        numbers = "".join("  " + text.rjust(size) for text, size in zip(figures, sizes, strict=True))
-        title = textwrap.wrap(f"{cost.row.name} {cost.grant}".strip(), width if above else room)
-        line = Text(title[0].ljust(0 if above else room), style="bold")
-        if not cost.costs_nothing and not above:
-            line.append(numbers, style="not bold")
+        title = textwrap.wrap(f"{cost.row.name} {cost.grant}".strip(), room if in_columns else width)
+        line = Text(title[0].ljust(room) if in_columns else title[0], style="bold")
+        if in_columns and not cost.costs_nothing:
+            line.append(_in_columns(figures, sizes), style="not bold")
         line.rstrip()
         yield line
         for rest in title[1:]:
             yield Text("  " + rest, style="bold")
-        if not cost.costs_nothing and above:
-            yield Text(numbers)
+        if not in_columns and not cost.costs_nothing:
+            told = " · ".join(f"{name} {figure}" for name, figure in zip(names, figures, strict=True))
+            yield from paragraph(told, width, indent=2)
         yield from paragraph(_grant(cost), width, indent=2)
+
+
+def _in_columns(texts: Sequence[str], sizes: Sequence[int]) -> str:
+    return "".join("  " + text.rjust(size) for text, size in zip(texts, sizes, strict=True))
 
 
 def _grant(cost: Spent) -> str:

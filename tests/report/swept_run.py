@@ -14,7 +14,13 @@ import pyarrow.parquet as pq
 from tests.report import synthetic_run as plain
 
 BUDGETS = (0.25, 0.5, 1.0)
-DEFENSES = {"none": (1.0, 1.0), "smoothing": (0.9, 0.3), "median": (0.7, 0.7)}
+DEFENSES = {
+    "none": (1.0, 1.0),
+    "smoothing": (0.9, 0.3),
+    "median": (0.7, 0.7),
+    "squeeze": (0.5, 0.35),
+    "decoy": (0.2, 0.6),
+}
 """Share of the attack's growth that is left against an adaptive and an oblivious attacker."""
 ATTACKS = {
     "search:restarts=4,iterations=50": (3.0, 202, 200, "white-box"),
@@ -35,6 +41,7 @@ METRICS = [
 ]
 COMMAND = (
     "robeval run trajectory -a search:restarts=4,iterations=50 -a pso -a feeble -d none -d smoothing -d median "
+    "-d squeeze -d decoy "
     "--budget 0.25,0.5,1 --worst-of --knowledge both"
 )
 
@@ -103,7 +110,7 @@ def _cell(
 
 
 def write_swept_run(folder: Path, seeds: int = 1) -> Path:
-    """3 attacks and their worst-of at 3 budgets, known and unknown, against 3 defenses."""
+    """3 attacks and their worst-of at 3 budgets, known and unknown, against 5 defenses."""
     for name in ("cells", "examples", "artifacts"):
         (folder / name).mkdir(parents=True)
     ids = []
