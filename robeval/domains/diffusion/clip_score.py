@@ -6,10 +6,28 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from robeval.domains.diffusion.pretrained_judge import as_tensor
 from robeval.domains.diffusion.tokens import is_offline
 from robeval.errors import MissingFile
+
+
+class Features(nn.Module):
+    """A CLIP whose features are tensors: newer transformers answer with records, which torchmetrics does not read."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.config = model.config
+
+    def get_image_features(self, pixels: Tensor) -> Tensor:
+        """Embedded pictures."""
+        return as_tensor(self.model.get_image_features(pixel_values=pixels))
+
+    def get_text_features(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Embedded texts."""
+        return as_tensor(self.model.get_text_features(input_ids=ids, attention_mask=mask))
 
 
 @lru_cache(maxsize=2)
@@ -18,8 +36,8 @@ def _clip(name: str) -> tuple[Any, Any]:
 
     local = Path(name).is_dir() or is_offline()
     try:
-        model: Any = CLIPModel.from_pretrained(name, use_safetensors=True, local_files_only=local)
-        return model.eval(), CLIPProcessor.from_pretrained(name, local_files_only=local)
+        model = CLIPModel.from_pretrained(name, use_safetensors=True, local_files_only=local)
+        return Features(model).eval(), CLIPProcessor.from_pretrained(name, local_files_only=local)
     except (OSError, ValueError) as error:
         line = next(iter(str(error).splitlines()), type(error).__name__)
         raise MissingFile(name, f"It should be a CLIP model with its processor: {line}") from None

@@ -100,7 +100,7 @@ class ZeroShot(Judge):
             padding="max_length", truncation=True, max_length=longest, return_tensors="pt",
         )  # fmt: skip
         with torch.no_grad():
-            texts = _features(self.model.get_text_features(**words))
+            texts = as_tensor(self.model.get_text_features(**words))
         self.register_buffer("texts", texts / texts.norm(dim=1, keepdim=True), persistent=False)
         self.size, mean, spread = preparation(name, self.model.config.vision_config)
         self.register_buffer("mean", mean, persistent=False)
@@ -116,10 +116,10 @@ class ZeroShot(Judge):
     def features(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
         """CLIP's image embedding."""
         pixels = resized(image, self.size, self.mean, self.spread)
-        return _features(self.model.get_image_features(pixel_values=pixels))
+        return as_tensor(self.model.get_image_features(pixel_values=pixels))
 
 
-def _features(found: Any) -> Tensor:
+def as_tensor(found: Any) -> Tensor:
     """Newer transformers answer with a record, older ones with the tensor."""
     answer: Tensor = found if isinstance(found, Tensor) else found.pooler_output
     return answer

@@ -1,7 +1,7 @@
 """What an attack on a prompt really spent."""
 
 import math
-from functools import lru_cache
+from functools import cache
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from robeval.domains.diffusion.batch import PromptBatch
 def levenshtein(first: tuple[int, ...], second: tuple[int, ...]) -> int:
     """The textbook recursion."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def distance(i: int, j: int) -> int:
         if not i or not j:
             return i + j
@@ -46,7 +46,9 @@ def test_distances_equal_the_textbook(pairs: list[tuple[tuple[int, ...], tuple[i
 def test_a_prefix_costs_its_tokens(prompts: PromptBatch) -> None:
     """Two tokens in front cost two tokens and two edits; embeddings and seeds are not what was spent."""
     words = tokens.encoded(tokens.SHAPES, ("blue house",))[:, 1:3].expand(len(prompts), -1)
-    found = budget.spent(prompts, prompts.replace(tokens=tokens.inserted(tokens.SHAPES, prompts.tokens, words)))
+    found = budget.spent(
+        prompts, prompts.replace(tokens=tokens.inserted(tokens.SHAPES, prompts.tokens, words))
+    )
     assert found["tokens"].tolist() == [2.0] * len(prompts)
     assert found["edits"].tolist() == [2.0] * len(prompts)
     assert found["embeddings"].isinf().all()
@@ -60,17 +62,13 @@ def test_nothing_changed_costs_nothing(prompts: PromptBatch) -> None:
 
 def test_text_is_what_counts(prompts: PromptBatch) -> None:
     """Ids that decode to other words than they stand for are charged as the victim reads them."""
-    start, end = tokens.special_ids(tokens.SHAPES)
     vocabulary = tokens.tokenizer_named(tokens.SHAPES).get_vocab()
-    pieces = torch.tensor([[vocabulary["b"], vocabulary["a"], vocabulary["ll</w>"]]]) if "ll</w>" in vocabulary else None
     word = tokens.encoded(tokens.SHAPES, ("ball",))[:, 1:2]
     letters = torch.tensor([[vocabulary[letter] for letter in "bal"] + [vocabulary["l</w>"]]])
-    assert pieces is None or pieces.shape == (1, 3)
     one = prompts.select(slice(0, 1))
     spelled = one.replace(tokens=tokens.inserted(tokens.SHAPES, one.tokens, letters))
     assert spelled.as_text().tokens[0, 1] == word.item()
     assert budget.spent(one, spelled)["tokens"].item() == 1
-    assert end != start
 
 
 def test_losing_an_own_word_is_no_insertion(prompts: PromptBatch) -> None:

@@ -71,7 +71,9 @@ class LatentDiffusion(Victim):
         """The victim's own table of token embeddings: `.weight` is [vocabulary, width]."""
         return cast(nn.Embedding, self.text_encoder.get_input_embeddings())
 
-    def encode(self, embedded: Float[Tensor, "batch length features"]) -> Float[Tensor, "batch length features"]:
+    def encode(
+        self, embedded: Float[Tensor, "batch length features"]
+    ) -> Float[Tensor, "batch length features"]:
         """The text encoder's last hidden states (final layer norm included) for token embeddings."""
         table = self.token_table
         # CLIPTextModel takes no embeddings, in any version: its table answers with ours for one call.

@@ -72,7 +72,6 @@ def loaded(path: str) -> Any:
             path,
             safety_checker=None,
             requires_safety_checker=False,
-            torch_dtype=torch.float32,
             use_safetensors=True,
             local_files_only=folder.is_dir() or is_offline(),
         )

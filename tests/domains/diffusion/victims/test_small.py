@@ -18,7 +18,12 @@ def fitted(victim: Small, data: Synthetic, steps: int) -> Small:
     data.train_batch_size = victim.train_batch_size
     options: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = pl.Trainer(
-        max_steps=steps, max_epochs=-1, accelerator="cpu", gradient_clip_val=1.0, enable_model_summary=False, **options
+        max_steps=steps,
+        max_epochs=-1,
+        accelerator="cpu",
+        gradient_clip_val=1.0,
+        enable_model_summary=False,
+        **options,
     )
     trainer.fit(victim, data.train_dataloader())
     return victim.eval()
