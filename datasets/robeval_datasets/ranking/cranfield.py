@@ -75,7 +75,8 @@ class Cranfield(PassageDataset):
 
 def _records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Records of SMART: ``.I id``, then parts that begin with a dot and a letter, each joined to one line."""
-    name, parts, part = "", {}, ""
+    name, part = "", ""
+    parts: dict[str, str] = {}
     for number, line in lines_of(path, _HELP):
         if line.startswith(".I"):
             if name:

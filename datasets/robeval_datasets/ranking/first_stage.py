@@ -34,4 +34,5 @@ def _filled(found: list[int], depth: int, passages: int, seed: Seed) -> list[int
     if len(found) >= depth:
         return found
     rest = np.setdiff1d(np.arange(passages), found)
-    return found + seed.numpy().permutation(rest)[: depth - len(found)].tolist()
+    more: list[int] = seed.numpy().permutation(rest)[: depth - len(found)].tolist()
+    return found + more

@@ -24,6 +24,9 @@ class LanguageModel(nn.Module):
     A row begins with a start sign of the model's own, so the first token has a probability too.
     """
 
+    pieces: Tensor
+    number: Tensor
+
     def __init__(self, tokenizer: Tokenizer, pieces: Int64[Tensor, " known"], hidden: int = HIDDEN) -> None:
         super().__init__()
         self.tokenizer = tokenizer
@@ -52,10 +55,10 @@ class LanguageModel(nn.Module):
         wanted = self.number[tokens.ids]
         parts = [
             (part @ self.embedding.weight.T + self.bias).log_softmax(dim=-1).gather(-1, want.unsqueeze(-1))
-            for part, want in zip(states.split(64), wanted.split(64), strict=True)
+            for part, want in zip(torch.split(states, 64), torch.split(wanted, 64), strict=True)
         ]
         found = torch.cat(parts).squeeze(-1) if parts else states.sum(dim=-1)
-        return torch.where(wanted == len(self.pieces), FLOOR, found).masked_fill(~tokens.mask, 0.0)
+        return found.masked_fill(wanted == len(self.pieces), FLOOR).masked_fill(~tokens.mask, 0.0)
 
     def perplexity(self, tokens: Tokens) -> Float[Tensor, " rows"]:
         """exp of the mean negative log-probability; NaN under two tokens."""
@@ -81,7 +84,7 @@ class LanguageModel(nn.Module):
         first = torch.full((len(ids), 1), self.start, device=ids.device)
         # A cuDNN RNN refuses to go backward in evaluation mode; elsewhere this changes nothing.
         with torch.backends.cudnn.flags(enabled=False):
-            states, _ = self.recurrent(self.embedding(torch.cat([first, self.number[ids]], dim=1)))
+            states: Tensor = self.recurrent(self.embedding(torch.cat([first, self.number[ids]], dim=1)))[0]
         return states
 
     def forward(self, tokens: Tokens) -> Float[Tensor, " rows"]:

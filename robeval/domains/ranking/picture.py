@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea, VPacker
 
@@ -37,12 +39,12 @@ def draw(trial: Trial[RankingBatch], title: str = "") -> Figure:
     return figure
 
 
-def _panel(axes, lines: list[list[_Word]], query: str, old: float, new: float) -> None:  # type: ignore[no-untyped-def]
+def _panel(axes: Axes, lines: list[list[_Word]], query: str, old: float, new: float) -> None:
     axes.set_axis_off()
     axes.set_title(f"query: {_plain(query)}", loc="left", fontsize=10, color=PLAIN)
     color = ADDED if new < old else QUIET
     axes.set_title(f"rank {old:.0f} → {new:.0f}", loc="right", fontsize=11, fontweight="bold", color=color)
-    rows = [
+    rows: list[Artist] = [
         HPacker(
             children=[_area(word) for word in line] or [_area(_Word("(empty passage)", QUIET))], pad=0, sep=4
         )

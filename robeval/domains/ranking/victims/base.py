@@ -84,6 +84,7 @@ class SmallVictim(NeuralVictim):
     """A small encoder over the corpus's own vocabulary; its word vectors start from the corpus's counts."""
 
     vocabulary: int = VOCABULARY
+    prepared: Tensor
 
     def _start(self) -> None:
         self.register_buffer("prepared", torch.zeros((), dtype=torch.bool))
@@ -109,7 +110,7 @@ class SmallVictim(NeuralVictim):
 
 
 def start_as_similarity(encoder: nn.Module) -> None:
-    """Queries and keys start near 1.7 times the identity, values and outputs near 0.7 of it: attention begins as similarity.
+    """Queries and keys start near 1.7 of the identity, values and outputs near 0.7: attention begins as similarity.
 
     Source: measured for this project: without it a minute of training learns nothing (NDCG@10 .3 against .8).
     """

@@ -59,7 +59,8 @@ class BiEncoder(SmallVictim, DualVictim):
     @property
     def word_vectors(self) -> Float[Tensor, "vocabulary hidden"]:
         """BERT's word embeddings."""
-        return self.encoder.embeddings.word_embeddings.weight
+        weight: Tensor = self.encoder.embeddings.word_embeddings.weight
+        return weight
 
     def similarity(
         self, query: Float[Tensor, "rows features"], passage: Float[Tensor, "rows features"]

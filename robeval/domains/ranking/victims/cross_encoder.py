@@ -49,8 +49,8 @@ class CrossEncoder(SmallVictim):
             max_position_embeddings=max_length,
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
-            num_labels=2,
         )
+        config.num_labels = 2
         self.encoder = BertForSequenceClassification(config)
         start_as_similarity(self.encoder)
         self._start()
@@ -58,14 +58,15 @@ class CrossEncoder(SmallVictim):
     @property
     def word_vectors(self) -> Float[Tensor, "vocabulary hidden"]:
         """BERT's word embeddings."""
-        return self.encoder.bert.embeddings.word_embeddings.weight
+        weight: Tensor = self.encoder.bert.embeddings.word_embeddings.weight
+        return weight
 
     def relevance_from_embeddings(
         self, query: Tokens, vectors: Float[Tensor, "rows length hidden"], mask: Bool[Tensor, "rows length"]
     ) -> Float[Tensor, " rows"]:
         """The margin of "relevant" over "not relevant"."""
         given = framed_pair(bert_template(), self.word_vectors, query, vectors, mask)
-        logits = self.encoder(
+        logits: Tensor = self.encoder(
             inputs_embeds=given.vectors, attention_mask=given.mask, token_type_ids=given.segments
         ).logits
         return logits[:, 1] - logits[:, 0]

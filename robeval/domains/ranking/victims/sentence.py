@@ -1,6 +1,6 @@
 """Any sentence-transformers model as a bi-encoder."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,6 +20,8 @@ class SentenceEncoder(DualVictim):
 
     Source: Reimers and Gurevych, arXiv:1908.10084.
     """
+
+    encoder: Any
 
     def __init__(
         self,
@@ -60,7 +62,8 @@ class SentenceEncoder(DualVictim):
     @property
     def word_vectors(self) -> Float[Tensor, "vocabulary hidden"]:
         """The model's input embeddings."""
-        return self.encoder.get_input_embeddings().weight
+        weight: Tensor = self.encoder.get_input_embeddings().weight
+        return weight
 
     def similarity(
         self, query: Float[Tensor, "rows features"], passage: Float[Tensor, "rows features"]
@@ -79,7 +82,8 @@ class SentenceEncoder(DualVictim):
         features = {"token_embeddings": states, "attention_mask": given.mask}
         for module in self.after:
             features = module(features)
-        return features["sentence_embedding"]
+        encoding: Tensor = features["sentence_embedding"]
+        return encoding
 
 
 class MiniLM(SentenceEncoder):

@@ -67,7 +67,8 @@ class TransformersCrossEncoder(NeuralVictim):
     @property
     def word_vectors(self) -> Float[Tensor, "vocabulary hidden"]:
         """The model's input embeddings."""
-        return self.encoder.get_input_embeddings().weight
+        weight: Tensor = self.encoder.get_input_embeddings().weight
+        return weight
 
     def relevance_from_embeddings(
         self, query: Tokens, vectors: Float[Tensor, "rows length hidden"], mask: Bool[Tensor, "rows length"]
@@ -75,7 +76,9 @@ class TransformersCrossEncoder(NeuralVictim):
         """The logit, or the margin of two."""
         given = framed_pair(self._tokenizer.template, self.word_vectors, query, vectors, mask)
         segments = {"token_type_ids": given.segments} if self._takes_segments else {}
-        logits = self.encoder(inputs_embeds=given.vectors, attention_mask=given.mask, **segments).logits
+        logits: Tensor = self.encoder(
+            inputs_embeds=given.vectors, attention_mask=given.mask, **segments
+        ).logits
         return logits[:, -1] - logits[:, 0] if logits.shape[1] == 2 else logits[:, 0]
 
 
