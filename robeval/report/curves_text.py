@@ -158,7 +158,7 @@ def meaning(gap: Gap) -> str:
         return f"knowing the defense helps the attacker: {_taken(share)}"
     if gap.outcome == "misled":
         return (
-            "knowing the defense makes the attack weaker: its gradient misleads or the attack is too weak; "
+            "knowing the defense makes the attack weaker: the defended victim misleads it, or it is too weak; "
             "judge the defense by the oblivious row"
         )
     if gap.p is not None and gap.comparison.p is not None and gap.comparison.p <= ALPHA < gap.p:

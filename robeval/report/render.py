@@ -35,7 +35,7 @@ def render(
     `max_pictures` limits the examples of the HTML face, 0 for none; to draw them takes the victims. `width` is
     the terminal face's; its text carries no colour. `by_budget` is the terminal's and Markdown's: matrices with
     every budget. `thresholds` are the values by metric at which curves are said to cross. JSON always holds the
-    groups.
+    groups; its curves and gaps are the headline's or the named metrics'.
     Raises UsageError for an unknown format or metric, StoreError for records that cannot be read.
     """
     folder = Path(run_folder)
@@ -59,7 +59,7 @@ def render(
     if format == "json":
         from robeval.report.json_ import json_report
 
-        return json_report(folder, metrics)
+        return json_report(folder, metrics, thresholds=thresholds)
     if format == "csv":
         from robeval.report.csv_ import csv_report
 

@@ -88,10 +88,10 @@ def lines(
         if not matrix.group:
             found = curves_of(matrix, folder, (thresholds or {}).get(matrix.metric.name))
             yield from curve_lines(found, Heat.of(matrix), width)
-    for same in by_metric(tables):
-        yield from gap_lines(gaps_of(same, folder, by_budget=by_budget), width)
     yield from _marks(tables, width)
     yield from _defenses(tables, width)
+    for same in by_metric(tables):
+        yield from gap_lines(gaps_of(same, folder, by_budget=by_budget), width)
     for title, cells in per_scenario.items():
         told = spent(cells, merged=not by_budget)
         yield from _attacks(told, "" if len(per_scenario) == 1 else " · ".join(title), width)
@@ -219,7 +219,7 @@ def _findings(summary: Summary, width: int) -> Iterator[Text]:
         if finding.kind != kind:
             kind = finding.kind
             yield Text()
-            yield Text(KINDS[kind], style=_KIND_STYLES[kind])
+            yield from paragraph(KINDS[kind], width, style=_KIND_STYLES[kind])
         yield from paragraph(finding.where, width, indent=2)
         yield from paragraph(finding.message, width, indent=4, style="dim")
 

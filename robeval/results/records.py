@@ -148,6 +148,69 @@ class RunRecord(_Record):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
+class PointRecord(_Record):
+    """A figure at one budget of a curve, pooled over seeds."""
+
+    budget: float
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    verdict: Verdict
+
+
+class CrossingRecord(_Record):
+    """The smallest budget at which a curve reaches its threshold; None: not within the budgets that were run."""
+
+    threshold: float
+    origin: str = Field(description="where the threshold comes from")
+    value: float | None
+    low: float | None = Field(description="where the worse end of the confidence band reaches it")
+    high: float | None = Field(description="where the better end does")
+
+
+class CurveRecord(_Record):
+    """A security curve: one attack against one defense over several budgets, seeds pooled."""
+
+    dataset: str
+    victim: str
+    attack: str
+    defense: str
+    knowledge: Literal["adaptive", "oblivious"]
+    counter: str
+    metric: str
+    budget_name: str
+    budget_unit: str
+    points: list[PointRecord] = Field(description="by budget; the clean figure at budget 0")
+    area: Figure | None = Field(
+        description="the mean over the budgets, in the metric's unit; None where a budget has no figure"
+    )
+    crossing: CrossingRecord | None = Field(description="None without a threshold")
+    verdict: Verdict
+
+
+class GapRecord(_Record):
+    """What knowing the defense is worth to the attacker: adaptive minus oblivious, paired by example."""
+
+    dataset: str
+    victim: str
+    attack: str
+    defense: str
+    counter: str
+    metric: str
+    budget: BudgetRecord
+    oblivious: float | None
+    adaptive: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    n: int
+    p: float | None = Field(description="of the paired test, corrected over all gaps of the metric (Holm)")
+    outcome: Literal["relies", "helps", "misled", "none"]
+    meaning: str
+    verdict: Verdict
+
+
 class Summary(_Record):
     """`--json` and `report --format json`: the whole run in one document."""
 
@@ -155,5 +218,7 @@ class Summary(_Record):
     run: RunRecord
     environment: Environment
     cells: list[CellRecord]
+    curves: list[CurveRecord] = Field(default=[], description="of the headline, or of the metrics asked for")
+    gaps: list[GapRecord] = Field(default=[], description="of the same metrics, at all budgets")
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -56,7 +56,7 @@ def test_a_cell_has_the_published_fields(document: Any) -> None:
         "id domain dataset victim attack defense knowledge budget seed n invalid status metrics cost verdict"
     )
     assert set(promised.split()) | {"evidence"} <= set(cell)
-    assert set(document) == {"schema", "run", "environment", "cells"}
+    assert set(document) == {"schema", "run", "environment", "cells", "curves", "gaps"}
     assert set(cell["budget"]) == {"name", "unit", "value"}
     assert {"value", "low", "high", "unit", "direction"} <= set(cell["metrics"]["ade"])
     assert set(cell["cost"]) == {

@@ -2,9 +2,12 @@
 
 import csv
 import io
+import json
 import re
+import shutil
 from pathlib import Path
 
+import jsonschema
 import pytest
 from rich.console import Console
 
@@ -15,6 +18,7 @@ from robeval.report.findings import spent
 from robeval.report.heat import STYLES, Heat
 from robeval.report.matrix import at_largest_budgets, matrices
 from robeval.report.render import print_report, render
+from robeval.report.schema import summary_schema
 from robeval.report.summary import chosen_metrics, metrics_of, read_run
 from tests.report.swept_run import DEFENSES, WORST
 
@@ -206,6 +210,43 @@ def test_csv_has_every_cost(swept_run: Path) -> None:
     assert {r["counter"] for r in rows} == {"", "straight-through"}
     worst = next(r for r in rows if r["attack"] == WORST)
     assert worst["winners"] == "search:restarts=4,iterations=50 20; pso 76"
+
+
+def test_json_has_curves_and_gaps(swept_run: Path) -> None:
+    """The headline's curves with area and crossing, its gaps at every budget; they fit the published schema."""
+    found = json.loads(render(swept_run, "json", thresholds={"ade": 2.0}))
+    jsonschema.validate(found, summary_schema())
+    (curve,) = (
+        c
+        for c in found["curves"]
+        if (c["attack"], c["defense"], c["knowledge"]) == ("pso", "none", "adaptive")
+    )
+    assert [point["budget"] for point in curve["points"]] == [0.0, 0.25, 0.5, 1.0]
+    assert curve["metric"] == "ade"
+    assert curve["area"]["low"] < curve["area"]["value"] < curve["area"]["high"]
+    assert curve["crossing"]["threshold"] == 2.0
+    assert curve["crossing"]["low"] < curve["crossing"]["value"] < curve["crossing"]["high"]
+    (gap,) = (
+        g
+        for g in found["gaps"]
+        if (g["attack"], g["defense"], g["budget"]["value"]) == ("pso", "smoothing", 1.0)
+    )
+    assert gap["difference"] == pytest.approx(gap["adaptive"] - gap["oblivious"])
+    assert gap["outcome"] == "relies"
+
+
+def test_json_needs_no_tables_for_plain_cells(swept_run: Path, tmp_path: Path) -> None:
+    """Without curves and gaps the records are enough."""
+    folder = tmp_path / "run"
+    shutil.copytree(swept_run, folder)
+    summary = read_run(folder)
+    kept = [c.id for c in summary.cells if c.knowledge == "adaptive" and c.budget.value in (0.0, 1.0)]
+    run = summary.run.model_copy(update={"cells": kept})
+    (folder / "run.json").write_text(run.model_dump_json(by_alias=True))
+    shutil.rmtree(folder / "examples")
+    found = json.loads(render(folder, "json"))
+    assert (found["curves"], found["gaps"]) == ([], [])
+    assert len(found["cells"]) == len(kept)
 
 
 @pytest.mark.parametrize(
