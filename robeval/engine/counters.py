@@ -153,7 +153,7 @@ def followed(
         for hook in hooks:
             hook.remove()
     # A fixed random mix of the answer's parts: a plain sum can cancel (probabilities always add up to 1).
-    mix = torch.linspace(0.5, 1.5, answer[0].numel(), device=answer.device, dtype=answer.dtype)
+    mix = torch.linspace(1.0, 2.0, answer[0].numel(), device=answer.device, dtype=answer.dtype)
     value = (per_example(answer) * mix).sum()
     inputs = list(live.values())
     if not value.requires_grad:

@@ -257,3 +257,114 @@ def test_changed_weights_are_put_back() -> None:
     victim.weight.data = victim.weight.data + 1
     assert restore_weights(victim, before)
     assert torch.equal(victim.weight, before["weight"])
+
+
+class Jittery(nn.Module):
+    """Answers with the sum of the coordinates plus what its noise says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noise = Noise(Seed(0))
+
+    def forward(self, batch: Points) -> Tensor:
+        return batch.at.sum(dim=1) + self.noise(batch.ids).normal(1).squeeze(1)
+
+
+def test_draws_of_a_random_victim_are_averaged_and_counted() -> None:
+    """A white-box answer over many draws is close to the mean, and each draw is a pass and a query."""
+    at = torch.zeros(3, 2)
+    view = View(Jittery(), Plane(), ThreatModel("white-box", Budget("d", "", 1.0)), IDS, draws=400)
+    answer = view(Points(IDS, at))
+    assert answer.abs().max() < 0.3
+    assert view.queries.tolist() == [400] * 3
+    single = View(Jittery(), Plane(), ThreatModel("white-box", Budget("d", "", 1.0)), IDS)
+    assert single(Points(IDS, at)).abs().max() > 0.3
+
+
+def test_draws_are_for_white_box_attackers_and_random_victims_only() -> None:
+    """A score attacker averages by itself, and a victim without noise needs no second look."""
+    score = View(Jittery(), Plane(), ThreatModel("score", Budget("d", "", 1.0)), IDS, draws=5)
+    score(Points(IDS, torch.zeros(3, 2)))
+    assert score.queries.tolist() == [1] * 3
+
+    class Quiet(nn.Module):
+        def forward(self, batch: Points) -> Tensor:
+            return batch.at.sum(dim=1)
+
+    quiet = View(Quiet(), Plane(), ThreatModel("white-box", Budget("d", "", 1.0)), IDS, draws=5)
+    quiet(Points(IDS, torch.zeros(3, 2)))
+    assert quiet.queries.tolist() == [1] * 3
+
+
+def test_a_total_limits_all_questions_together() -> None:
+    """Two rows too many are refused before they are asked."""
+    view = View(Victim(), Plane(), ThreatModel("score", Budget("d", "", 1.0)), IDS, total=4)
+    batch = Points(IDS, torch.zeros(3, 2))
+    view(batch)
+    with pytest.raises(QueryBudgetSpent, match="4 questions"):
+        view(batch)
+    assert int(view.queries.sum()) == 3
+
+
+class Alarmed(nn.Module):
+    """A victim with a detector that fires above a coordinate sum of 1."""
+
+    def forward(self, batch: Points) -> Tensor:
+        return batch.at.sum(dim=1)
+
+    def alarm(self, batch: Points) -> Tensor:
+        return batch.at.sum(dim=1) - 1.0
+
+
+def test_alarms_of_all_detectors_add_up_and_are_differentiable() -> None:
+    """Below the threshold the alarm is 0; above it the gradient leads back."""
+    view = View(nn.Sequential(Alarmed()), Plane(), ThreatModel("white-box", Budget("d", "", 1.0)), IDS)
+    at = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 0.5]]).requires_grad_()
+    alarm = view.alarm(Points(IDS, at))
+    assert alarm.tolist() == [0.0, 1.0, 1.5]
+    (slope,) = torch.autograd.grad(alarm.sum(), at)
+    assert slope.tolist() == [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]
+
+
+def test_alarms_are_for_white_box_attackers() -> None:
+    """Who has no weights does not see the detector."""
+    view = View(Alarmed(), Plane(), ThreatModel("score", Budget("d", "", 1.0)), IDS)
+    with pytest.raises(AccessError, match="module"):
+        view.alarm(Points(IDS, torch.zeros(3, 2)))
+
+
+def test_a_trace_says_what_the_last_fifth_of_the_steps_gained() -> None:
+    """Traces of several calls add up; the shorter one keeps its last value."""
+    view = View(Victim(), Plane(), ThreatModel("white-box", Budget("d", "", 1.0)), IDS)
+    view.trace(torch.arange(11.0))
+    observed = view.observations()
+    assert (observed["trace_gain"], observed["trace_late_gain"]) == (10.0, 2.0)
+    view.trace(torch.tensor([0.0, 5.0]))
+    observed = view.observations()
+    assert (observed["trace_gain"], observed["trace_late_gain"]) == (15.0, 2.0)
+
+
+def test_a_short_trace_says_nothing() -> None:
+    """Fewer than five steps have no last fifth."""
+    view = View(Victim(), Plane(), ThreatModel("white-box", Budget("d", "", 1.0)), IDS)
+    view.trace(torch.arange(4.0))
+    assert "trace_gain" not in view.observations()
+
+
+def test_the_original_comes_with_white_box_access_only() -> None:
+    """The undefended victim is made when asked for, and refused to everybody else."""
+    threat = ThreatModel("white-box", Budget("d", "", 1.0))
+    victim = Victim()
+    assert View(Alarmed(), Plane(), threat, IDS, original=lambda: victim).original is victim
+    with pytest.raises(AccessError, match="score"):
+        _ = View(
+            Alarmed(), Plane(), ThreatModel("score", Budget("d", "", 1.0)), IDS, original=lambda: victim
+        ).original
+
+
+def test_a_vanishing_slope_counts_as_none() -> None:
+    """A slope that no float32 step could follow is reported like a zero."""
+    view = View(Victim(lambda at: at * 1e-30), Plane(), ThreatModel("white-box", Budget("d", "", 1.0)), IDS)
+    at = torch.ones(3, 2).requires_grad_()
+    torch.autograd.grad(view(Points(IDS, at)).sum(), at)
+    assert view.observations()["zero_gradient_examples"] == 3
