@@ -28,14 +28,22 @@ FEW_COLOURS = 8192
 """Line drawings have fewer colours; a palette then keeps them sharp at a quarter of the size."""
 
 
+class Picture(NamedTuple):
+    """An encoded picture, and its size in pixels."""
+
+    source: str
+    width: int
+    height: int
+
+
 @dataclass(frozen=True)
 class Shot:
-    """One picture."""
+    """One example with its figures in words."""
 
     rank: str
     example: str
     figure: str
-    source: str
+    picture: Picture
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ def gallery(folder: Path, summary: Summary, names: Mapping[Row, str], limit: int
         wishes[:limit], key=lambda wish: order[wish.key]
     ):  # a place at a time: its victim is at hand
         try:
-            source = _data_uri(_drawn(folder, wish))
+            picture = encoded(_drawn(folder, wish))
         except RobevalError as error:
             problems.setdefault(str(error))
         except NotImplementedError as error:
@@ -107,7 +115,7 @@ def gallery(folder: Path, summary: Summary, names: Mapping[Row, str], limit: int
             problems.setdefault(f"{row_of(wish.cell)} × {wish.cell.defense}: {type(error).__name__}: {error}")
         else:
             rank, example, *_ = wish.choice
-            shots.setdefault(wish.key, []).append(Shot(rank, example, _said(wish.choice, metric), source))
+            shots.setdefault(wish.key, []).append(Shot(rank, example, _said(wish.choice, metric), picture))
     cells = {wish.key: wish.cell for wish in wishes}
     cards = tuple(_card(cell, key, shots[key], names) for key, cell in cells.items() if key in shots)
     return Gallery(cards, len(wishes), tuple(problems))
@@ -187,7 +195,7 @@ def _drawn(folder: Path, wish: _Wish) -> Figure:
     return domain.picture(judged)
 
 
-def _data_uri(figure: Figure) -> str:
+def encoded(figure: Figure) -> Picture:
     """The picture as part of the page: a small PNG for drawings, WebP for photographs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -205,4 +213,6 @@ def _data_uri(figure: Figure) -> str:
         few.save(small, "PNG", optimize=True)
     else:
         image.save(small, "WEBP", quality=82)
-    return f"data:image/{kind};base64,{base64.b64encode(small.getvalue()).decode()}"
+    return Picture(
+        f"data:image/{kind};base64,{base64.b64encode(small.getvalue()).decode()}", image.width, image.height
+    )
