@@ -24,7 +24,7 @@ def spent(
     whole text, also where a victim would cut it. ``words``: the same in words between blanks. ``characters``: the same
     in UTF-8 bytes. ``insertion_only``: 0 where the passage stands whole around one inserted run of words, 2 elsewhere.
     ``substitution_only``: 0 where every word is kept or replaced in its place, 2 elsewhere. ``place``: where the first
-    change is, as a share of the passage's words: 0 front, 1 end or none. ``new_query_words``: query words that the
+    change is, as a share of the passage's words: 0 front (or no change), 1 end. ``new_query_words``: query words that the
     text has and the passage had not.
     All are infinite where anything but the text was touched, or where it is no text.
     Raises ValueError when the batches hold other examples or shapes.
@@ -51,11 +51,12 @@ def _shape(
 ) -> dict[str, Float[Tensor, " batch"]]:
     """Insertion or substitution, and where it begins; in words."""
     kept = shared_ends(first, first_length, second, second_length)
+    changed = kept.front + kept.end < torch.maximum(first_length, second_length)
     whole = kept.front + kept.end == first_length
     return {
         "insertion_only": torch.where(whole, 0.0, BROKEN),
         "substitution_only": torch.where(first_length == second_length, 0.0, BROKEN),
-        "place": kept.front / first_length.clamp_min(1),
+        "place": torch.where(changed, kept.front / first_length.clamp_min(1), 0.0),
     }
 
 

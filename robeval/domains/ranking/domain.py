@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from robeval.arrays import Batch
 from robeval.domains.ranking import budget, metrics, naturalness
 from robeval.domains.ranking.batch import RankedLists, Ranking, RankingBatch, ranked_lists
+from robeval.domains.ranking.ranker import Ranker
 from robeval.errors import AccessError
 from robeval.plugins.contracts import Defaults, Domain, Metric, Trial
 
@@ -26,7 +27,14 @@ _PROMOTION = (
     _share("top50", "lower", "target passages in the first 50"),
     Metric("boost", "ranks", "lower", "ranks that the target gained on its clean rank (mean)", decimals=1),
     Metric("rank", "", "higher", "the target's rank", decimals=1),
-    _share("success", "lower", "attacks that improve the rank; targets at rank 1 are left out"),
+    Metric(
+        "success",
+        "",
+        "lower",
+        "attacks that improve the rank; targets at rank 1 are left out",
+        kind="proportion",
+        value="rose",
+    ),
     _share("demoted", "higher", "attacks that only worsen the rank"),
 )
 
@@ -83,6 +91,14 @@ class RankingDomain(Domain[RankingBatch]):
         max_examples=64,
     )
 
+    def __init__(self, reader: Ranker | None = None) -> None:
+        """`reader` is the victim whose tokenizer counts tokens; the corpus's own vocabulary does without one."""
+        self.reader = reader
+
+    def against(self, victim: nn.Module) -> "RankingDomain":
+        """The same domain, counting tokens as `victim` reads them."""
+        return RankingDomain(victim if isinstance(victim, Ranker) else None)
+
     def score(self, trial: Trial[RankingBatch]) -> Mapping[str, Tensor]:
         """One value per example for every column that a metric names: [batch] each."""
         clean = metrics.quality(trial.clean, trial.clean_output)
@@ -99,7 +115,8 @@ class RankingDomain(Domain[RankingBatch]):
 
     def spent(self, clean: RankingBatch, adversarial: RankingBatch) -> Mapping[str, Tensor]:
         """``tokens``, ``words``, ``characters``, and the constraints; see `budget.spent`."""
-        return budget.spent(clean, adversarial)
+        tokenizer = self.reader.tokenizer(clean.corpus) if self.reader is not None else None
+        return budget.spent(clean, adversarial, tokenizer)
 
     def problems(self, batch: RankingBatch) -> Mapping[str, Tensor]:
         """Texts that are no texts, and targets that are not in their lists."""

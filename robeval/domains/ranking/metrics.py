@@ -47,7 +47,7 @@ def _column(values: dict[str, float], ids: Sequence[str]) -> Tensor:
 
 
 def promotion(before: Ranking, after: Ranking) -> dict[str, Float[Tensor, " batch"]]:
-    """Where the target stands, and how far it rose; ``success`` and ``demoted`` are NaN for a target at rank 1."""
+    """Where the target stands, and how far it rose; ``rose`` and ``demoted`` are NaN for a target at rank 1."""
     old, new = ranks(before).double(), ranks(after).double()
     could_rise = old > 1
     nothing = torch.full_like(old, torch.nan)
@@ -56,7 +56,8 @@ def promotion(before: Ranking, after: Ranking) -> dict[str, Float[Tensor, " batc
         "top50": (new <= 50).double(),
         "boost": old - new,
         "rank": new,
-        "success": torch.where(could_rise, (new < old).double(), nothing),
+        "success": (new < old).double(),
+        "rose": torch.where(could_rise, (new < old).double(), nothing),
         "demoted": torch.where(could_rise, (new > old).double(), nothing),
     }
 

@@ -11,8 +11,7 @@ from robeval.domains.ranking.text import inserted, substituted
 def test_nothing_is_spent_on_a_clean_batch(pairs: RankingBatch) -> None:
     """An untouched text costs nothing and breaks no constraint."""
     cost = spent(pairs, pairs)
-    for name in ("tokens", "words", "characters", "insertion_only", "substitution_only", "new_query_words"):
-        assert cost[name].tolist() == [0.0, 0.0]
+    assert all(value.tolist() == [0.0, 0.0] for value in cost.values())
 
 
 def test_an_insertion_costs_its_words(pairs: RankingBatch) -> None:
@@ -22,7 +21,7 @@ def test_an_insertion_costs_its_words(pairs: RankingBatch) -> None:
     assert cost["characters"].tolist() == [8.0, 0.0]
     assert cost["insertion_only"].tolist() == [0.0, 0.0]
     assert cost["substitution_only"].tolist() == [2.0, 0.0]
-    assert cost["place"].tolist() == [0.0, 1.0]
+    assert cost["place"].tolist() == [0.0, 0.0]
     assert cost["new_query_words"].tolist() == [2.0, 0.0]
 
 
@@ -39,6 +38,14 @@ def test_a_substitution_is_no_insertion(pairs: RankingBatch) -> None:
     assert cost["words"].tolist() == [1.0, 0.0]
     assert cost["insertion_only"].tolist() == [2.0, 0.0]
     assert cost["substitution_only"].tolist() == [0.0, 0.0]
+
+
+def test_the_place_is_a_share_of_the_words(pairs: RankingBatch) -> None:
+    """Behind the last word it is 1, behind the second of nine two ninths."""
+    texts = inserted(pairs.texts(), ["x", "x"], "end")
+    assert spent(pairs, pairs.with_texts(texts))["place"].tolist() == [1.0, 1.0]
+    second = [texts[0], "the red x fox runs . it is fast ."]
+    assert spent(pairs, pairs.with_texts(second))["place"].tolist() == pytest.approx([1.0, 2 / 9])
 
 
 def test_two_insertions_are_not_one(pairs: RankingBatch) -> None:
