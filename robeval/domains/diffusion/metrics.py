@@ -23,6 +23,7 @@ class Seen(NamedTuple):
     broken: Bool[Tensor, " batch"]
     """NaN, or nothing that any head is sure of."""
     features: Float[Tensor, "batch features"]
+    """The judge's; of a black picture where there is NaN."""
 
 
 def seen(batch: PromptBatch, image: Float[Tensor, "batch 3 height width"]) -> Seen:
@@ -37,7 +38,7 @@ def seen(batch: PromptBatch, image: Float[Tensor, "batch 3 height width"]) -> Se
         confidence=presence(batch, image),
         right=agreement(judge, heads, batch, fine),
         broken=~fine | ~(surest >= SURE).any(dim=1),
-        features=torch.where(fine[:, None], judge.features(clean), torch.nan),
+        features=judge.features(clean),
     )
 
 
@@ -55,3 +56,26 @@ def everything_right(right: Float[Tensor, "batch heads"]) -> Float[Tensor, " bat
     says = ~right.isnan()
     all_right = (right.nan_to_num(nan=1.0) == 1).all(dim=1)
     return torch.where(says.any(dim=1), all_right.double(), torch.nan)
+
+
+def kid_shares(
+    found: Float[Tensor, "batch features"], reference: Float[Tensor, "batch features"]
+) -> Float[Tensor, " batch"]:
+    """What each picture adds to the kernel distance between drawn pictures and the reference; NaN for fewer than two.
+
+    The mean over a batch is the unbiased KID of that batch against the references of the same prompts; over several
+    batches it is the mean of their KIDs. So a value depends on the batch, and only the mean means something.
+
+    Source: Bińkowski et al., arXiv:1801.01401; kernel as in torchmetrics' KernelInceptionDistance.
+    Differs: on the judge's features, since Inception's know nothing of this world.
+    """
+    from torchmetrics.image.kid import poly_kernel
+
+    count = len(found)
+    if count < 2:
+        return torch.full((count,), torch.nan, dtype=torch.double, device=found.device)
+    drawn, real = found.double(), reference.double()
+    across = poly_kernel(drawn, real)
+    within = [poly_kernel(features, features) for features in (drawn, real)]
+    others = [(kernel.sum(dim=1) - kernel.diagonal()) / (count - 1) for kernel in within]
+    return others[0] + others[1] - across.mean(dim=1) - across.mean(dim=0)

@@ -7,10 +7,12 @@ import torch
 
 from robeval.domains.diffusion.batch import Drawn, NoiseFound, PromptBatch
 from robeval.domains.diffusion.domain import Diffusion
-from robeval.domains.diffusion.metrics import everything_right
+from robeval.domains.diffusion.judging import judge_of
+from robeval.domains.diffusion.metrics import everything_right, kid_shares
 from robeval.domains.diffusion.victims.small import Small
 from robeval.errors import AccessError
 from robeval.plugins.contracts import Trial
+from robeval.seeding import Seed
 
 
 def judged(
@@ -47,6 +49,32 @@ def test_utility_is_what_retained_prompts_show(untrained: Small, prompts: Prompt
     assert found["utility_first"][4] == 0
     assert found["utility"][:4].isnan().all()
     assert found["clip_score"].isnan().all()
+
+
+def test_kid_is_torchmetrics_kid(untrained: Small, prompts: PromptBatch) -> None:
+    """The mean of the shares is the KID of the whole set; the world's own pictures are nearer than noise."""
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    noise = Seed(0).draws(prompts.ids).uniform(3, 32, 32)
+    kept = ~prompts.targeted
+    judge = judge_of(prompts)
+    features = [judge.features(image[kept]) for image in (noise, prompts.image)]
+    metric = KernelInceptionDistance(feature=torch.nn.Identity(), subsets=1, subset_size=int(kept.sum()))
+    metric.update(features[1], real=True)
+    metric.update(features[0], real=False)
+    found = Diffusion().score(judged(untrained, prompts, prompts.image, noise))["kid"]
+    assert found[~kept].isnan().all()
+    assert float(found[kept].mean()) == pytest.approx(float(metric.compute()[0]), rel=1e-3)
+    own = Diffusion().score(judged(untrained, prompts, prompts.image, prompts.image))["kid"]
+    assert float(own[kept].mean()) < float(found[kept].mean())
+    assert kid_shares(features[0][:1], features[1][:1]).isnan().all()
+
+
+def test_without_true_pictures_there_is_no_kid(untrained: Small, prompts: PromptBatch) -> None:
+    """Prompts from a file have no reference pictures: the KID does not apply."""
+    blind = prompts.replace(image=torch.full_like(prompts.image, torch.nan))
+    found = Diffusion().score(judged(untrained, blind, prompts.image, prompts.image))
+    assert found["kid"].isnan().all()
 
 
 def test_garbage_is_broken(untrained: Small, prompts: PromptBatch) -> None:
