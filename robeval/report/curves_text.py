@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from robeval.report.curves import Curve
 from robeval.report.gap import ALPHA, Gap
-from robeval.report.matrix import MARKS
+from robeval.report.matrix import MARKS, countered, peculiar, short_names
 from robeval.report.numbers import bounds, number, unit_of
 from robeval.results.records import Figure, MetricRecord
 
@@ -27,13 +27,12 @@ def attacks_with_curves(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
             and (curve.attack, curve.counter) in known
         )
     ]
-    heads = {curve.attack: curve.attack.partition(":")[0] for curve in shown}
-    taken = list(heads.values())
+    called = {curve.attack: countered(curve.attack) or curve.attack for curve in shown}
+    short = short_names(called.values())
     found: dict[str, list[Curve]] = {}
     for curve in shown:
-        head = heads[curve.attack] if taken.count(heads[curve.attack]) == 1 else curve.attack
-        peculiar = [word for word in (curve.knowledge, curve.counter) if word not in ("adaptive", "")]
-        found.setdefault(", ".join([head, *peculiar]), []).append(curve)
+        words = peculiar(curve.attack, curve.knowledge, curve.counter)
+        found.setdefault(", ".join([short[called[curve.attack]], *words]), []).append(curve)
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from robeval.report.matrix import Row, families, ordered_rows, row_of
+from robeval.report.matrix import Row, families, ordered_rows, row_of, short_names
 from robeval.report.numbers import amount, span
 from robeval.results.records import CellRecord, Summary
 
@@ -175,6 +175,7 @@ def _spent(rows: Sequence[Row], cells: Sequence[CellRecord]) -> Spent:
     told = [cell for cell in largest if cell.status == "done"] or largest
     threats = dict.fromkeys(cell.threat for cell in told if cell.threat)
     winners = _counted(cell.winners for cell in done)
+    called = short_names(winners)
     return Spent(
         row=row,
         budgets=tuple(row.budget.value for row in rows),
@@ -190,7 +191,7 @@ def _spent(rows: Sequence[Row], cells: Sequence[CellRecord]) -> Spent:
         invalid=sum(cell.invalid for cell in done),
         notes=_counted(cell.notes for cell in done),
         passes=span([cell.cost.forward + cell.cost.backward for cell in done]),
-        winners=dict(sorted(_shortened(winners).items(), key=lambda item: -item[1])),
+        winners={called[name]: winners[name] for name in sorted(winners, key=lambda name: -winners[name])},
     )
 
 
@@ -199,15 +200,6 @@ def _counted(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     for count in counts:
         total.update(count)
     return dict(total)
-
-
-def _shortened(counts: Mapping[str, int]) -> dict[str, int]:
-    """Attacks without options where that tells them apart."""
-    heads = [name.partition(":")[0] for name in counts]
-    return {
-        head if heads.count(head) == 1 else name: count
-        for head, (name, count) in zip(heads, counts.items(), strict=True)
-    }
 
 
 def progress(summary: Summary) -> str:

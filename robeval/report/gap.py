@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from robeval.report.compare_examples import Matched, matched
-from robeval.report.matrix import SEVERITY, Entry, Matrix, Row, at_largest_budgets, matrices
+from robeval.report.matrix import SEVERITY, Entry, Matrix, Row, at_largest_budgets, countered, matrices
 from robeval.report.summary import chosen_metrics
 from robeval.results.records import Summary, Verdict
 from robeval.statistics.comparisons import Comparison, paired_comparisons
@@ -110,7 +110,7 @@ def _places(matrix: Matrix) -> Iterator[tuple[Row, Row, str]]:
     """Adaptive row, oblivious row and defense wherever both have a figure. Nothing is there to know of `none`."""
     for row in matrix.rows:
         other = replace(row, knowledge="oblivious")
-        if row.knowledge != "adaptive" or other not in matrix.rows:
+        if row.knowledge != "adaptive" or other not in matrix.rows or countered(row.attack):
             continue
         for defense in matrix.columns:
             both = matrix[row, defense], matrix[other, defense]

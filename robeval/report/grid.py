@@ -137,7 +137,12 @@ def _block(
     usual = usual_n(matrix)
     for row in matrix.rows:
         label = _label(rows[row], row.grant, layout)
-        cells = [_cell(matrix[row, name], matrix, heat, layout, usual) for name in names]
+        cells = [
+            _cell(matrix[row, name], matrix, heat, layout, usual)
+            if matrix.was_asked((row, name))
+            else [Text("  ·", style="dim")]
+            for name in names
+        ]
         yield from _side_by_side(label, cells, widths, Text(passes.get(row, "").rjust(cost)), layout)
 
 

@@ -13,6 +13,7 @@ from robeval.report.heat import SHADES, Heat
 from robeval.report.matrix import (
     LARGEST_ONLY,
     MARKS,
+    UNASKED,
     Entry,
     Matrix,
     Row,
@@ -73,12 +74,17 @@ def _matrix(everything: Matrix, *, by_budget: bool) -> Iterator[str]:
     for row in matrix.rows:
         yield (
             f"| {_name(row)} | "
-            + " | ".join(_cell(matrix[row, c], matrix, heat) for c in matrix.columns)
+            + " | ".join(
+                _cell(matrix[row, c], matrix, heat) if matrix.was_asked((row, c)) else "·"
+                for c in matrix.columns
+            )
             + " |"
         )
     if heat is not None:
         steps = " · ".join(f"{SHADES[level].strip() or 'no shade'} {text}" for level, text in heat.legend())
         yield from ["", f"Shades from good to bad: {steps}. `?` suspicious, `!` invalid, see below."]
+    if matrix.has_unasked:
+        yield from ["", f"{UNASKED}."]
     if matrix is not everything:
         yield from ["", f"{LARGEST_ONLY}."]
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from robeval.plugins.specs import PluginSpec
 from robeval.report.pooling import pooled_places
 from robeval.results.records import BudgetRecord, CellRecord, Figure, MetricRecord, Status, Summary, Verdict
 
 MARKS: dict[Verdict, str] = {"ok": "", "suspicious": "?", "invalid": "!"}
 SEVERITY: tuple[Verdict, ...] = ("ok", "suspicious", "invalid")
 _PROGRESS: tuple[Status, ...] = ("done", "failed", "missing", "n/a")
+UNASKED = "· not asked for: counter-measures run only where a check calls for them"
 LARGEST_ONLY = "several budgets: the largest is shown, the others in the curves below (or with --by-budget)"
 
 
@@ -41,7 +44,7 @@ class Row:
     @property
     def peculiar(self) -> tuple[str, ...]:
         """What is unusual about the attacker: that it does not know the defense, its counter-measure."""
-        return tuple(word for word in (self.knowledge, self.counter) if word not in ("adaptive", ""))
+        return peculiar(self.attack, self.knowledge, self.counter)
 
     @property
     def family(self) -> Row:
@@ -51,7 +54,7 @@ class Row:
     @property
     def name(self) -> str:
         """What the row is called."""
-        return "clean" if self.is_clean else self.attack
+        return "clean" if self.is_clean else countered(self.attack) or self.attack
 
     def __str__(self) -> str:
         return f"{self.name} {self.grant}".strip()
@@ -96,21 +99,29 @@ class Matrix:
     rows: tuple[Row, ...]
     columns: tuple[str, ...]
     entries: dict[tuple[Row, str], Entry]
+    is_whole: bool = False
+    """Whether every planned cell has a record, so that an empty place was never asked for."""
 
     def __getitem__(self, place: tuple[Row, str]) -> Entry:
         return self.entries.get(place, Entry((), None))
 
+    @property
+    def has_unasked(self) -> bool:
+        """Whether there are places where nothing was planned."""
+        return self.is_whole and len(self.entries) < len(self.rows) * len(self.columns)
+
+    def was_asked(self, place: tuple[Row, str]) -> bool:
+        """Whether a cell was planned there: counter-measures are run only where they are called for."""
+        return place in self.entries or not self.is_whole
+
     def row_names(self) -> dict[Row, str]:
-        """What to call the rows: without options where the attack and its grant say enough."""
-        short = {row: row.name.partition(":")[0] for row in self.rows}
-        seen = [(name, row.grant) for row, name in short.items()]
-        return {row: name if seen.count((name, row.grant)) == 1 else row.name for row, name in short.items()}
+        """What to call the rows: without options where the name says enough."""
+        short = short_names(row.name for row in self.rows)
+        return {row: short[row.name] for row in self.rows}
 
     def column_names(self) -> dict[str, str]:
         """What to call the columns: without options where the name says enough."""
-        short = {column: column.partition(":")[0] for column in self.columns}
-        seen = list(short.values())
-        return {column: name if seen.count(name) == 1 else column for column, name in short.items()}
+        return short_names(self.columns)
 
     def figures(self) -> Iterator[Figure]:
         """Figures that may be compared: of finished cells whose verdict is ok."""
@@ -128,6 +139,27 @@ def row_of(cell: CellRecord) -> Row:
     if cell.certified:
         return Row(cell.attack, BudgetRecord(name="radius", unit="", value=0), cell.knowledge, True)
     return Row(cell.attack, cell.budget, cell.knowledge, cell.certified, cell.counter)
+
+
+def countered(attack: str) -> str | None:
+    """The attack of a row that takes the worst of it and its counter-measures; None for other rows."""
+    if not attack.startswith("worst-of:"):
+        return None
+    of = PluginSpec.parse(attack).options.get("of")
+    return None if of is None else str(of)
+
+
+def peculiar(attack: str, knowledge: str, counter: str) -> tuple[str, ...]:
+    """What is unusual about an attacker, in words."""
+    words = (knowledge, counter, "with counter-measures" if countered(attack) else "")
+    return tuple(word for word in words if word not in ("adaptive", ""))
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Plugins without their options where that tells them apart."""
+    heads = {name: name.partition(":")[0] for name in names}
+    count = Counter(heads.values())
+    return {name: head if count[head] == 1 else name for name, head in heads.items()}
 
 
 def families(rows: Iterable[Row]) -> dict[Row, list[Row]]:
@@ -167,6 +199,7 @@ def matrices(
 ) -> list[Matrix]:
     """One matrix per scenario and metric; with `by_group` one more for every group of examples."""
     found = []
+    is_whole = len(summary.cells) == len(summary.run.cells)
     for (dataset, victim), cells in scenarios(summary.cells).items():
         rows, columns = ordered_rows(cells), tuple(dict.fromkeys(cell.defense for cell in cells))
         places: dict[tuple[Row, str], list[CellRecord]] = {}
@@ -180,5 +213,5 @@ def matrices(
                     place: Entry(tuple(here), pools[place].get((metric.name, group)))
                     for place, here in places.items()
                 }
-                found.append(Matrix(dataset, victim, metric, group, rows, columns, entries))
+                found.append(Matrix(dataset, victim, metric, group, rows, columns, entries, is_whole))
     return found

@@ -18,7 +18,7 @@ from robeval.report.gap import by_metric, gaps_of
 from robeval.report.grid import drawn, usual_n
 from robeval.report.heat import SHADES, STYLES, Heat
 from robeval.report.layout import in_ascii, paragraph
-from robeval.report.matrix import LARGEST_ONLY, Matrix, at_largest_budgets, matrices, scenarios
+from robeval.report.matrix import LARGEST_ONLY, UNASKED, Matrix, at_largest_budgets, matrices, scenarios
 from robeval.report.numbers import unit_of
 from robeval.report.shell import wrapped_command
 from robeval.report.summary import chosen_metrics, read_run
@@ -130,6 +130,8 @@ def _matrix(everything: Matrix, costs: Sequence[Spent], width: int, *, by_budget
             yield Text()
     yield from _legend(heat, width)
     yield from paragraph(_sample(matrix), width, style="dim")
+    if matrix.has_unasked:
+        yield from paragraph(UNASKED, width, style="dim")
     if matrix is not everything:
         yield from paragraph(LARGEST_ONLY, width, style="dim")
 

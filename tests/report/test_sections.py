@@ -172,6 +172,37 @@ def test_counter_measures_have_rows_of_their_own(terminal: str) -> None:
     assert "search ≤ 1 m, straight-through" in terminal
 
 
+def test_rescored_rows_are_called_by_their_attack(swept_run: Path, tmp_path: Path) -> None:
+    """The worst of an attack and its counter-measures is named after it; places nobody asked for stay empty."""
+    folder = tmp_path / "run"
+    shutil.copytree(swept_run, folder)
+    summary = read_run(folder)
+    cell = next(c for c in summary.cells if (c.attack, c.defense, c.budget.value) == (WORST, "squeeze", 1.0))
+    again = 'worst-of:access=white-box,of="search:restarts=4,iterations=50"'
+    renamed = cell.model_copy(update={"attack": again})
+    (folder / "cells" / f"{cell.id}.json").write_text(renamed.model_dump_json())
+    text = render(folder, "terminal", None, 220)
+    row = next(line for line in text.splitlines() if line.startswith("search ≤ 1 m, with counter-measures"))
+    assert row.count("·") == 4
+    assert "· not asked for" in text
+    assert "| **search:restarts=4,iterations=50** ≤ 1 m, with counter-measures | · |" in render(
+        folder, "markdown"
+    )
+
+
+def test_an_unfinished_run_has_missing_cells(swept_run: Path, tmp_path: Path) -> None:
+    """As long as records are awaited, an empty place may be one of them."""
+    folder = tmp_path / "run"
+    shutil.copytree(swept_run, folder)
+    cell = next(
+        c for c in read_run(folder).cells if (c.attack, c.defense, c.budget.value) == ("pso", "median", 1.0)
+    )
+    (folder / "cells" / f"{cell.id}.json").unlink()
+    text = render(folder, "terminal", None, 150)
+    assert re.search(r"^pso ≤ 1 m .*missing", text, re.MULTILINE)
+    assert "not asked for" not in text
+
+
 def test_markdown_lists_every_point(document: str) -> None:
     """A column per budget, the suspicious value marked, area and crossing."""
     assert "| attack × defense | 0 | 0.25 | 0.5 | 1 | area [95 %] | reaches" in document
