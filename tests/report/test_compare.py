@@ -104,6 +104,19 @@ def test_worse_stands_before_better_and_both_before_the_rest(single_seed_run: Pa
     assert {c.outcome for c in found.changes[3:]} <= {"untested", "identical"}
 
 
+def test_a_higher_figure_is_better_where_the_metric_says_so(tmp_path: Path, copy: Rewritten) -> None:
+    """An accuracy that rose is better, one that fell is worse."""
+    metrics = json.loads((copy.folder / "run.json").read_text())["metrics"]
+    copy.run(metrics=[metric | {"direction": "higher"} for metric in metrics])
+    plain = Rewritten(copy.folder, tmp_path / "plain")
+    copy.edit(_raised(+0.9), attack="noise", defense="none")
+    outcomes = [
+        _change(compare_runs(*runs), "noise", "none").outcome
+        for runs in ((plain.folder, copy.folder), (copy.folder, plain.folder))
+    ]
+    assert outcomes == ["better", "worse"]
+
+
 def test_the_difference_is_that_of_the_pairs(single_seed_run: Path, copy: Rewritten) -> None:
     """Before and after are the cell's means, the difference is small against their own intervals."""
     copy.edit(_raised(+0.3), attack="noise", defense="none")
@@ -141,12 +154,14 @@ def test_alpha_decides_what_is_significant(single_seed_run: Path, copy: Rewritte
 
 
 def test_no_shown_difference_says_what_would_have_shown(single_seed_run: Path, copy: Rewritten) -> None:
-    """The detectable difference is corrected for the family, so larger than the interval's half width."""
+    """The detectable difference is that of the corrected level, so larger than the interval's half width."""
     copy.edit(_raised(0.0, noise=1.0), attack="noise", defense="none")
     change = _change(compare_runs(single_seed_run, copy.folder), "noise", "none")
     assert change.outcome == "same"
+    assert change.comparison is not None
     assert change.detectable is not None
-    low, high = change.comparison.difference[1:3]  # type: ignore[union-attr]
+    assert change.detectable > 1.2 * change.comparison.detectable()  # type: ignore[operator]
+    low, high = change.comparison.difference[1:3]
     assert change.detectable > (high - low) / 2  # type: ignore[operator]
 
 
@@ -259,6 +274,7 @@ def test_shared_examples_are_paired_and_their_number_said(single_seed_run: Path,
     change = _change(compare_runs(single_seed_run, copy.folder), "noise", "none")
     assert change.comparison is not None
     assert change.comparison.difference[::3] == (0.0, 60)
+    assert change.outcome == "identical"
     assert any("60 examples in both runs (96 before, 60 after)" in note for note in change.notes)
 
 
