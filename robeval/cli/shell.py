@@ -32,6 +32,7 @@ COMMANDS = {
     "check": "Run again; fail when a recorded figure got worse.",
     "list": "List attacks, defenses, datasets, victims, domains, audit checks.",
     "show": "Explain one plugin: threat model, budget, options, source.",
+    "new": "Start a plugin of your own: a working file and its test.",
     "doctor": "Check the installation, every plugin and the cache.",
     "cache": "Look at, check or shrink the cache.",
     "export": "Write a built-in dataset in the format of a public one.",

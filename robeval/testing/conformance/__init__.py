@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from robeval.errors import PluginError
@@ -68,12 +69,12 @@ def suite(
     ]
 
 
-def known() -> Registry:
-    """Built-in and installed plugins, and the closed-form domain `linear`."""
+def known(plugin_files: Sequence[str | Path] = ()) -> Registry:
+    """Built-in and installed plugins, those of some files, and the closed-form domain `linear`."""
     from robeval.plugins.discovery import discover
     from robeval.testing import linear
 
-    registry = discover()
+    registry = discover(plugin_files)
     if ("domain", "linear") not in registry.entries:
         linear.register(registry)
     return registry

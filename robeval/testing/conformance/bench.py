@@ -72,8 +72,15 @@ class Bench:
         return chosen
 
     def make(self) -> Any:
-        """A new instance of the plugin."""
+        """A new instance of the plugin. NotApplicable where an option is missing that has no default."""
+        self.needs_no_more_options()
         return configure(self.cls, self.effective, f"{self.kind} '{self.name}'")
+
+    def needs_no_more_options(self) -> None:
+        """Raises NotApplicable with the options that must be given, such as a folder with data."""
+        missing = [o.name for o in describe(self.cls) if o.required and o.name not in self.effective]
+        if missing:
+            raise NotApplicable(f"give the option {', '.join(missing)}: checks(..., options={{...}})")
 
     @cached_property
     def plugin(self) -> Any:
@@ -88,6 +95,8 @@ class Bench:
     @cached_property
     def plan(self) -> Plan:
         """An experiment in which the plugin is used once."""
+        if self.kind != "domain":
+            self.needs_no_more_options()
         small = self.registry.load("domain", self.domain_name).defaults
         dataset, victim = small.small or (small.dataset, small.victim)
         chosen: dict[str, Any] = {

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robeval.errors import MissingExtra, RobevalError
+from robeval.errors import MissingExtra, MissingFile, RobevalError
 
 if TYPE_CHECKING:
     from robeval.testing.conformance.bench import Bench
@@ -84,7 +84,7 @@ class Bound:
             yield
         except Broken as error:
             raise Broken(f"{where}: {error}") from None
-        except MissingExtra as error:
+        except (MissingExtra, MissingFile) as error:
             raise NotApplicable(str(error)) from error
         except RobevalError as error:
             raise Broken(f"{where}: {type(error).__name__}: {error}") from error

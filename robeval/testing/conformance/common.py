@@ -43,6 +43,7 @@ def options_explained(bench: Bench) -> None:
 @check("attack", "defense", "dataset", "victim")
 def options_round_trip(bench: Bench) -> None:
     """Options written on a command line, as YAML or as JSON give the same plugin again."""
+    bench.needs_no_more_options()
     owner = f"{bench.kind} '{bench.name}'"
     full = identity(bench.cls, bench.effective, owner)
     typed = PluginSpec.parse(str(PluginSpec(name="plugin", options=full))).options
