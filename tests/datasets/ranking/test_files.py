@@ -95,7 +95,7 @@ def test_a_broken_json_line_is_named(texts, written) -> None:
     """The line that is no JSON, or lacks a field, is shown."""
     with pytest.raises(DataError, match="line 1: no JSON"):
         JSONLines(queries=written("q", "{"), passages=texts["passages"]).lists()
-    with pytest.raises(DataError, match='line 1: expected {"id"'):
+    with pytest.raises(DataError, match=r'line 1: expected \{"id"'):
         JSONLines(queries=written("q", '{"id": 1}'), passages=texts["passages"]).lists()
 
 
