@@ -78,7 +78,8 @@ class GateFile(pytest.File):
         except RobevalError as error:
             raise self.CollectError(str(error)) from None
         for cell in baseline.cells:
-            item = GateItem.from_parent(self, name=cell.name)
+            # pytest would print a dot outside of brackets as a slash.
+            item = GateItem.from_parent(self, name=f"cell[{cell.name}]")
             item.add_marker("robeval")
             if self.config.pluginmanager.hasplugin("xdist"):
                 item.add_marker(
@@ -126,7 +127,9 @@ class GateItem(pytest.Item):
         """Raises GateError with what moved."""
         parent = self.getparent(GateFile)
         assert parent is not None
-        found = [finding for finding in parent.verdict().findings if finding.cell.name == self.name]
+        found = [
+            finding for finding in parent.verdict().findings if f"cell[{finding.cell.name}]" == self.name
+        ]
         self.add_report_section("call", "robeval", "\n".join(_sentences(found)))
         _fail_for(found)
 
