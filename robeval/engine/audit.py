@@ -128,6 +128,8 @@ def countered(
     found = []
     planned = {cell.id for cell in bench.plan.cells}
     for cell in cells:
+        if cell.knowledge == "oblivious":
+            continue  # an attacker who does not know the defense has nothing to counter
         wanted = dict.fromkeys(e.counter for e in entries if e.cell == cell.id and e.counter)
         answers = [counter_cell(bench.plan.catalog, cell, name) for name in wanted]
         answers = [answer for answer in answers if answer.id != cell.id]

@@ -147,8 +147,6 @@ def _worst_grant(cell: Cell, catalog: Catalog) -> tuple[BudgetRecord, str]:
     names = list(dict.fromkeys(member.attack.name for member in cell.members))
     access = cell.attack.options["access"]
     text = f"{access}; per example the worst of {', '.join(names) or 'no attack that could be run'}"
-    if not cell.members:
-        return BudgetRecord(name="", unit="", value=cell.budget), text
     budget = catalog.attack(cell.members[0].attack).grant.budget
     return BudgetRecord(name=budget.name, unit=budget.unit, value=cell.budget), text
 

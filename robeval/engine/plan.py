@@ -291,20 +291,14 @@ def _worst_of(cells: Sequence[Cell], catalog: Catalog) -> Iterator[Cell]:
                 members = tuple(c for c in here if catalog.attack(c.attack).grant.access in allowed)
                 if place == next(iter(places)):
                     fresh, covered = len(members) > max(covered, 1), len(members)
-                if fresh:
-                    yield _worst_cell(members, level, kind)
+                alive = tuple(cell for cell in members if not cell.refused)
+                if fresh and alive:
+                    yield _worst_cell(alive, level, kind)
 
 
 def _worst_cell(members: tuple[Cell, ...], access: str, kind: tuple[str, float, str]) -> Cell:
-    alive = tuple(cell for cell in members if not cell.refused)
-    return replace(
-        members[0],
-        attack=PluginSpec(name=WORST_OF, options={"access": access}),
-        knowledge=kind[2],
-        refused=None if alive else members[0].refused,
-        source=None,
-        members=alive,
-    )
+    attack = PluginSpec(name=WORST_OF, options={"access": access})
+    return replace(members[0], attack=attack, knowledge=kind[2], refused=None, source=None, members=members)
 
 
 def _rows(experiment: Experiment, catalog: Catalog) -> Iterator[tuple[PluginSpec, float, str, float | None]]:
