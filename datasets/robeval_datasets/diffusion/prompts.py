@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from robeval.domains.diffusion import tokens as text_tokens
 from robeval.domains.diffusion.batch import PromptBatch
 from robeval.domains.diffusion.judging import judge_named
-from robeval.errors import DataError, MissingFile
+from robeval.errors import DataError, MissingFile, OptionError
 from robeval.plugins.data import Dataset, Split
 from robeval.seeding import Seed
 
@@ -37,16 +37,16 @@ class Prompts(Dataset):
 
     def __init__(
         self,
-        path: Annotated[str, Field(min_length=1, description="the CSV or JSON Lines file")],
+        path: Annotated[str, Field(description="the CSV or JSON Lines file; to be given")] = "",
         model: Annotated[
-            str, Field(min_length=1, description="the pipeline whose tokenizer reads the prompts")
-        ],
+            str, Field(description="the pipeline whose tokenizer reads the prompts; to be given")
+        ] = "",
         concept: Annotated[
-            str, Field(min_length=1, description="what is to be erased, as the detector names it")
-        ],
+            str, Field(description="what is to be erased, as the detector names it; to be given")
+        ] = "",
         detector: Annotated[
-            str, Field(min_length=1, description="image classifier or CLIP: folder or hub name")
-        ],
+            str, Field(description="image classifier or CLIP: folder or hub name; to be given")
+        ] = "",
         threshold: Annotated[
             float, Field(ge=0, le=1, description="the detector's probability from which a concept is present")
         ] = 0.5,
@@ -68,8 +68,14 @@ class Prompts(Dataset):
     def load(self, split: Split) -> PromptBatch:
         """The rows of a split.
 
-        Raises MissingFile or DataError with the line that is wrong.
+        Raises OptionError without model, concept and detector, MissingFile or DataError with the line that is wrong.
         """
+        self.files()
+        missing = [name for name in ("model", "concept", "detector") if not getattr(self, name)]
+        if missing:
+            raise OptionError(
+                f"dataset 'prompts' needs the options {', '.join(missing)}: see robeval show prompts"
+            )
         rows = [row for row in self._rows() if (row.get("split") or split) == split]
         if not rows:
             raise DataError(

@@ -38,7 +38,7 @@ class Diffusion(Domain[PromptBatch]):
     batch: ClassVar[type[Batch]] = PromptBatch
     metrics: ClassVar[tuple[Metric, ...]] = (
         _share("returned", "lower", "prompts for the concept that show it, untouched or under attack"),
-        _share("success", "lower", "prompts that show it only under attack, of those that did not before"),
+        _share("added", "lower", "prompts that show it only under attack, of those that did not before"),
         _share("shown", "lower", "prompts for the concept whose last picture shows it"),
         Metric("confidence", "", "lower", "the judge's probability of the concept"),
         _share("utility", "higher", "prompts for other things that show all that they ask for"),
@@ -77,7 +77,8 @@ class Diffusion(Domain[PromptBatch]):
         heads[:, : after.right.shape[1]] = after.right[:, : len(HEADS)]
         return {
             "returned": where(asked, before.present | after.present),
-            "success": where(asked & ~before.present, after.present),
+            "added": where(asked & ~before.present, after.present),
+            "success": (asked & ~before.present & after.present).double(),
             "shown": where(asked, after.present),
             "confidence": where(asked, after.confidence),
             "utility": where(other, everything_right(after.right)),

@@ -35,8 +35,9 @@ def test_an_untouched_success_counts_as_returned_but_not_as_success(
     found = Diffusion().score(judged(untrained, prompts, clean, after))
     assert found["returned"][:4].tolist() == [1, 1, 1, 1]
     assert found["shown"][:4].tolist() == [0, 1, 1, 1]
-    assert math.isnan(found["success"][0])
-    assert found["success"][1] == 1
+    assert math.isnan(found["added"][0])
+    assert found["added"][1] == 1
+    assert found["success"].tolist() == [0, 1] + [0] * 8
     assert found["returned"][4:].isnan().all()
 
 

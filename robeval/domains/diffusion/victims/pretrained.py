@@ -25,7 +25,7 @@ class Pretrained(LatentDiffusion):
 
     def __init__(
         self,
-        path: Annotated[str, Field(min_length=1, description="the pipeline's folder or hub name")],
+        path: Annotated[str, Field(description="the pipeline's folder or hub name; to be given")] = "",
         text_encoder: Annotated[str | None, Field(description="edited weights of the text encoder")] = None,
         unet: Annotated[str | None, Field(description="edited weights of the UNet")] = None,
         sampling_steps: Annotated[int, Field(ge=1, le=1000, description="DDIM steps of a picture")] = 50,
@@ -57,6 +57,10 @@ class Pretrained(LatentDiffusion):
 
 def loaded(path: str) -> Any:
     """The pipeline in float32. Raises MissingFile or DataError."""
+    if not path:
+        raise MissingFile(
+            "''", "Give a Stable Diffusion pipeline: --victim pretrained:path=FOLDER_OR_HUB_NAME"
+        )
     from diffusers import StableDiffusionPipeline
 
     folder = Path(path)

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from robeval.domains.diffusion import tokens as text_tokens
 from robeval.domains.diffusion.batch import PromptBatch
 from robeval.domains.diffusion.victims.base import LatentDiffusion, scaled_linear_alphas
+from robeval.domains.diffusion.victims.patch_vae import LinearPatchVAE
 
 MOST_WEIGHT = 10.0
 """Of a timestep in the loss: 1/ᾱ weighs noisy latents, where the text decides, up to this."""
@@ -39,8 +40,6 @@ class Small(LatentDiffusion):
         super().__init__()
         from diffusers import UNet2DConditionModel
         from transformers import CLIPTextConfig, CLIPTextModel
-
-        from robeval.domains.diffusion.victims.patch_vae import LinearPatchVAE
 
         self.steps, self.sampling_steps, self.guidance = steps, sampling_steps, guidance
         self.checkpoint = checkpoint
