@@ -109,10 +109,12 @@ class Trajectory(Domain[SceneBatch]):
         "return batch.moved(push * seen)",
     )
 
-    probes: ClassVar[Probes] = Probes(random="noise",
+    probes: ClassVar[Probes] = Probes(
+        random="noise",
         black_box="pso:iterations=50",
         strong="search-plus:restarts=4,iterations=50",
-        weak="search:restarts=1,iterations=1",)
+        weak="search:restarts=1,iterations=1",
+    )
     continuous: ClassVar[tuple[str, ...]] = ("track",)
 
     def score(self, trial: Trial[SceneBatch]) -> Mapping[str, Tensor]:
