@@ -7,7 +7,11 @@ import pytest
 from robeval.errors import DataError, MissingFile
 from robeval_datasets.ranking.cranfield import Cranfield
 
-DOCUMENTS = ".I 1\n.T\na title\n.A\nsomebody\n.W\na title\nand a\ntext .\n.I 2\n.T\n.W\n.I 3\n.T\nthree\n.W\nmore text\n"
+DOCUMENTS = (
+    ".I 1\n.T\na title\n.A\nsomebody\n.W\na title\nand a\ntext .\n"
+    ".I 2\n.T\n.W\n"
+    ".I 3\n.T\nthree\n.W\nmore text\n"
+)
 QUERIES = ".I 001\n.W\nfirst query\n.I 004\n.W\nsecond\nquery\n"
 
 
