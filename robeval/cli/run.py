@@ -53,6 +53,13 @@ if TYPE_CHECKING:
 @click.option(
     "--batch-size", type=click.IntRange(1), help="Examples attacked together; figures do not depend on it."
 )
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "processes", "ray"]),
+    help="Where cells are computed. Default: local, one after the other.",
+)
+@click.option("--jobs", "-j", type=click.IntRange(1), help="Workers of --executor processes or ray.")
+@click.option("--address", metavar="ADDRESS", help="Of a Ray cluster; without it a local Ray is started.")
 @click.option("--accelerator", help="Lightning's accelerator: auto, cpu, gpu...")
 @click.option("--devices", help="Lightning's devices; one device a cell so far: 1 or auto.")
 @click.option("--precision", help="Lightning's precision: 32-true, 64-true, bf16-mixed...")
@@ -145,7 +152,16 @@ def _experiment(what: str | None, flags: dict[str, Any]) -> Experiment:
         given["plugins"] = tuple(str(path) for path in flags["plugin_files"])
     execution = {
         name: flags[name]
-        for name in ("batch_size", "accelerator", "devices", "precision", "cell_timeout")
+        for name in (
+            "executor",
+            "jobs",
+            "address",
+            "batch_size",
+            "accelerator",
+            "devices",
+            "precision",
+            "cell_timeout",
+        )
         if flags[name] is not None
     }
     if "devices" in execution and str(execution["devices"]).lstrip("-").isdigit():

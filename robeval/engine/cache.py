@@ -43,6 +43,8 @@ class Cache:
     folder: Path
     fresh: bool = False
     """Ignore what is there; what is made replaces it."""
+    since: float = 0.0
+    """Ignore what was made before (seconds since the epoch): workers of a fresh run share what they make."""
 
     def entry(self, kind: str, key: str) -> Path:
         """Where an entry lives, whether or not it exists."""
@@ -53,7 +55,7 @@ class Cache:
         if self.fresh:
             return None
         folder = self.entry(kind, key)
-        if not folder.is_dir():
+        if not folder.is_dir() or not self._is_recent(folder):
             return None
         if is_intact(folder):
             with contextlib.suppress(OSError):  # a cache that is only read
@@ -61,6 +63,10 @@ class Cache:
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         return None
+
+    def _is_recent(self, folder: Path) -> bool:
+        manifest = folder / MANIFEST
+        return not self.since or (manifest.is_file() and manifest.stat().st_mtime >= self.since)
 
     def put(self, kind: str, key: str, files: Mapping[str, bytes]) -> Path:
         """Store an entry as a whole and return its folder; an existing one is replaced."""

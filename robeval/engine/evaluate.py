@@ -358,8 +358,9 @@ class Evaluator:
             return number, examples.select(slice(number * size, (number + 1) * size))
 
         loader: Any = DataLoader(pending, batch_size=None, collate_fn=chunk)  # type: ignore[arg-type]
-        with quiet_lightning(), cpu_afterwards(stage, self.experiment.execution.precision):
-            trainer = pl.Trainer(inference_mode=False, **trainer_arguments(self.experiment.execution))
+        execution = self.experiment.execution
+        with quiet_lightning(), cpu_afterwards(stage, execution.precision), threads_for(stage.judged):
+            trainer = pl.Trainer(inference_mode=False, **trainer_arguments(execution))
             module = EvaluationModule(stage, keep, self.watcher.passes)
             trainer.test(module, dataloaders=loader, verbose=False)
 

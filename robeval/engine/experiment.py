@@ -58,7 +58,11 @@ class Execution(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    executor: Literal["local"] = "local"
+    executor: Literal["local", "processes", "ray"] = Field(
+        default="local", description="where cells are computed: here, in processes beside, on a Ray cluster"
+    )
+    jobs: int | None = Field(default=None, ge=1, description="workers; as many as cores if null")
+    address: str | None = Field(default=None, description="of a Ray cluster; a local one is started if null")
     batch_size: int = Field(default=128, ge=1, description="examples attacked together")
     accelerator: str = Field(default="auto", description="Lightning's accelerator")
     devices: int | str = Field(default=1, description="Lightning's devices")

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from robeval.engine.plan import CERTIFICATE, WORST_OF, Catalog, Plan
 from robeval.engine.sources import _OURS, _closure, _file
@@ -57,8 +58,13 @@ def _code(cls: type) -> dict[str, str]:
         path = _file(module)
         is_machinery = module.split(".")[0] == "robeval" and not module.startswith(_ABOUT_PLUGINS)
         if path is not None and not is_machinery:
-            found[_LOADED_BY_PATH.sub("", module)] = hashlib.blake2b(path.read_bytes()).hexdigest()
+            found[_LOADED_BY_PATH.sub("", module)] = _text_digest(path)
     return found
+
+
+def _text_digest(path: Path) -> str:
+    # A checkout on Windows may end its lines otherwise.
+    return hashlib.blake2b(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
 
 def _digest(parts: list[object]) -> str:

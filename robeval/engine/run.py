@@ -95,9 +95,12 @@ def run(
 
     note(complete=False)
     watcher.plan(len(plan.cells))
-    for cell in plan.cells:
-        record, cached = guarded(evaluator, cell, debug=debug)
-        outcome.records.append(record)
+    from robeval.engine.executors.execute import execute_all
+
+    found: dict[str, CellRecord] = {}
+    for cell, record, cached in execute_all(plan, evaluator, debug=debug):
+        found[cell.id] = record
+        outcome.records = [found[c.id] for c in plan.cells if c.id in found]
         outcome.from_cache += cached
         watcher.finished_cell(_told(cell, record), cached=cached)
     note(complete=True)

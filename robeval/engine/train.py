@@ -153,6 +153,16 @@ class Trainings:
                 victim.load_state_dict(load((entry / "weights.safetensors").read_bytes()))
         return victim
 
+    def is_missing(self, fit: Fit) -> bool:
+        """Whether the victim would have to be trained now."""
+        if fit in self._victims:
+            return False
+        robust = fit.defense != NONE and acts(self.catalog.defense(fit.defense), "robustify")
+        options = self.catalog.effective("victim", fit.victim)
+        steps = options.get("steps", getattr(self.catalog.cls("victim", fit.victim), "steps", 0))
+        trained = bool(steps) and not options.get("checkpoint")
+        return (trained or robust) and self.cache.find("victims", self.key(fit)) is None
+
     def _untrained(self, fit: Fit) -> Victim:
         with private_randomness(Seed(fit.seed).child("weights", fit.role, fit.victim.name)):
             return self.catalog.victim(fit.victim)

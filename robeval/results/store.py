@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,13 +111,38 @@ class Rows:
 class RunFolder:
     """One run on disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, writer: int = 0) -> None:
+        """Each process that writes has a journal of its own; 0 is the main one."""
         self.path = path
-        self.journal = Journal(path / "journal.jsonl")
+        self.journal = Journal(path / (f"journal.{writer}.jsonl" if writer else "journal.jsonl"))
         self._cells: dict[str, dict[str, Any]] = {}
         self._chunks: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
-        for event in self.journal.events():
+        self._read: dict[Path, int] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what other processes have written since."""
+        events: list[dict[str, Any]] = []
+        for path in sorted(self.path.glob("journal*.jsonl")):
+            size = path.stat().st_size
+            if self._read.get(path) != size:
+                self._read[path] = size
+                events += Journal(path).events()
+        for event in sorted(events, key=lambda event: int(event.get("at", 0))):
             self._remember(event)
+
+    def adopt(self, event: dict[str, Any]) -> None:
+        """Take in one event that another process has written."""
+        self._remember(event)
+
+    def event(self, cell: str) -> dict[str, Any] | None:
+        """The journal's line of a finished cell."""
+        return self._cells.get(cell)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        event = event | {"at": time.time_ns()}
+        self.journal.append(event)
+        self._remember(event)
 
     def _remember(self, event: dict[str, Any]) -> None:
         if event["kind"] == "cell":
@@ -146,7 +172,9 @@ class RunFolder:
         write_atomically(marker, mine.encode())
 
     def _forget(self) -> None:
-        self.journal.path.unlink(missing_ok=True)
+        for path in self.path.glob("journal*.jsonl"):
+            path.unlink()
+        self._read.clear()
         self._cells.clear()
         self._chunks.clear()
         for folder, ending in (
@@ -174,8 +202,7 @@ class RunFolder:
         name = f"chunks/{cell}-{number:05d}.safetensors"
         total = write_atomically(self.path / name, rows.to_bytes())
         event = {"kind": "chunk", "cell": cell, "key": key, "chunk": number, "file": name, "sum": total}
-        self.journal.append(event)
-        self._remember(event)
+        self._note(event)
 
     def finished(self, cell: str, key: str) -> CellRecord | None:
         """The record of this very cell if it is finished and all its files are intact."""
@@ -227,8 +254,7 @@ class RunFolder:
         name = f"cells/{record.id}.json"
         sums[name] = write_atomically(self.path / name, to_json(record))
         event = {"kind": "cell", "cell": record.id, "key": key, "files": sums}
-        self.journal.append(event)
-        self._remember(event)
+        self._note(event)
         for path in (self.path / "chunks").glob(f"{record.id}-*.safetensors"):
             path.unlink(missing_ok=True)
 

@@ -1,0 +1,71 @@
+"""Workers on a Ray cluster, or on a Ray that is started on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from robeval.engine.executors.schedule import Lost, Pool
+from robeval.engine.executors.worker import Answer, Job, Task, Worker
+from robeval.errors import MissingExtra, UsageError
+
+
+@dataclass(eq=False)
+class Handle:
+    """An actor and the task that it has."""
+
+    actor: Any
+    pending: Any = field(default=None)
+
+
+class RayActors(Pool[Handle]):
+    """One Ray actor for each worker.
+
+    Run folder and cache must be reachable under the same paths from every node (a shared file system).
+    """
+
+    def __init__(self, job: Job, address: str | None, workers: int) -> None:
+        """Raises MissingExtra without Ray, UsageError when the address cannot be reached."""
+        try:
+            import ray
+        except ImportError:
+            raise MissingExtra("--executor ray", "ray", "ray") from None
+        super().__init__()
+        self.ray, self.job = ray, job
+        self.handles: list[Handle] = []
+        self.was_here = ray.is_initialized()
+        if not self.was_here:
+            local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level="error", **local)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise UsageError(f"no Ray cluster at --address {address}: {error}") from None
+        self.kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Worker)
+
+    def start(self) -> Handle:
+        """An actor with its own journal."""
+        handle = Handle(self.kind.remote(replace(self.job, number=len(self.handles) + 1)))
+        self.handles.append(handle)
+        return handle
+
+    def give(self, worker: Handle, task: Task) -> None:
+        """Let the actor answer."""
+        worker.pending = worker.actor.answer.remote(task)
+
+    def wait(self, busy: Sequence[Handle]) -> tuple[Handle, Answer | Lost]:
+        """The first that answers or is lost."""
+        by_pending = {handle.pending: handle for handle in busy}
+        (ready,), _ = self.ray.wait(list(by_pending), num_returns=1)
+        handle = by_pending[ready]
+        try:
+            return handle, Answer(*self.ray.get(ready))
+        except self.ray.exceptions.RayError as error:
+            return handle, Lost(f"its Ray worker was lost: {str(error).splitlines()[0]}")
+
+    def close(self) -> None:
+        """End the actors, and the Ray that was started here."""
+        for handle in self.handles:
+            self.ray.kill(handle.actor)
+        if not self.was_here:
+            self.ray.shutdown()
