@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 
 from robeval.domains.diffusion.tokens import is_offline
-from robeval.domains.diffusion.victims.base import LatentDiffusion
+from robeval.domains.diffusion.victims.base import LatentDiffusion, generator
 from robeval.errors import DataError, MissingFile, OptionError, UsageError
 
 PARTS = ("text_encoder", "unet", "vae", "tokenizer")
@@ -77,6 +77,7 @@ def loaded(path: str) -> Any:
             safety_checker=None,
             requires_safety_checker=False,
             use_safetensors=True,
+            low_cpu_mem_usage=False,  # the other way needs `accelerate`
             local_files_only=folder.is_dir() or is_offline(),
         )
     except (OSError, ValueError) as error:
@@ -105,11 +106,25 @@ def replace_part(part: torch.nn.Module, place: str) -> None:
         raise UsageError(f"{path}: edited weights are read from safetensors only; convert the file first")
     own = part.state_dict()
     given = {aligned(name, own): value for name, value in load_file(path).items()}
-    ignored = [name for name in given if name.endswith("position_ids")]
-    if given.keys() - own.keys() - set(ignored) or own.keys() - given.keys():
-        odd = sorted((given.keys() ^ own.keys()) - set(ignored))[:3]
-        raise UsageError(f"{path} does not fit the {type(part).__name__}: {', '.join(odd)}")
-    part.load_state_dict({name: value for name, value in given.items() if name in own})
+    given = {name: value for name, value in given.items() if not name.endswith("position_ids") or name in own}
+    odd = [
+        f"{name} is {list(value.shape)}, not {list(own[name].shape)}"
+        for name, value in given.items()
+        if name in own and value.shape != own[name].shape
+    ]
+    odd += sorted(given.keys() ^ own.keys())
+    if odd:
+        raise UsageError(f"{path} does not fit the {type(part).__name__}: {', '.join(odd[:3])}")
+    part.load_state_dict(given)
+
+
+def save_text_encoder(victim: torch.nn.Module, folder: Path) -> None:
+    """Write a victim's text encoder (robust, say) as transformers does: safetensors and configuration.
+
+    Any pipeline whose text encoder has the same shape takes it: `pretrained:path=...,text_encoder=FOLDER`, or
+    ``CLIPTextModel.from_pretrained(folder)`` elsewhere. Raises PluginError when there is no text encoder.
+    """
+    generator(victim).text_encoder.save_pretrained(folder)
 
 
 def aligned(name: str, own: Any) -> str:

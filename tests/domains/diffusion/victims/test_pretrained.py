@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from robeval.domains.diffusion import tokens
 from robeval.domains.diffusion.batch import PromptBatch
-from robeval.domains.diffusion.victims.base import LatentDiffusion
-from robeval.domains.diffusion.victims.pretrained import Pretrained, aligned
+from robeval.domains.diffusion.victims.base import Around, LatentDiffusion
+from robeval.domains.diffusion.victims.pretrained import Pretrained, aligned, save_text_encoder
+from robeval.domains.diffusion.victims.small import Small
 from robeval.errors import DataError, MissingFile, UsageError
 
 
@@ -72,6 +73,35 @@ def test_edited_text_encoders_are_loaded_with_and_without_prefix(
         other = Pretrained(str(pipeline_folder), text_encoder=str(place))
         assert torch.equal(other.token_table.weight, tiny.token_table.weight * 2)
         assert torch.equal(other.unet.conv_in.weight, tiny.unet.conv_in.weight)
+
+
+def test_an_exported_text_encoder_serves_another_pipeline(
+    tiny: Pretrained, asked: PromptBatch, pipeline_folder: Path, tmp_path: Path
+) -> None:
+    """Exported from one model, loaded into another: its text, the other's pictures."""
+    other_folder = tmp_path / "other"
+    shutil.copytree(pipeline_folder, other_folder)
+    weights = other_folder / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: value * 0.9 for name, value in load_file(weights).items()}, weights)
+    with torch.no_grad():
+        tiny.token_table.weight.mul_(-1.0)
+    save_text_encoder(Around(tiny), tmp_path / "encoder")
+    other = Pretrained(str(other_folder), sampling_steps=2)
+    robust = Pretrained(str(other_folder), text_encoder=str(tmp_path / "encoder"), sampling_steps=2)
+    texts = asked.text
+    assert torch.equal(robust.encode_text(texts), tiny.encode_text(texts))
+    assert not torch.allclose(robust.encode_text(texts), other.encode_text(texts))
+    assert torch.equal(robust.unet.conv_in.weight, other.unet.conv_in.weight)
+    assert not torch.equal(robust.unet.conv_in.weight, tiny.unet.conv_in.weight)
+
+
+def test_a_text_encoder_of_another_size_is_refused(
+    untrained: Small, pipeline_folder: Path, tmp_path: Path
+) -> None:
+    """The shapes that do not fit are named."""
+    save_text_encoder(untrained, tmp_path)
+    with pytest.raises(UsageError, match=r"64\]"):
+        Pretrained(str(pipeline_folder), text_encoder=str(tmp_path))
 
 
 def test_weights_of_another_part_are_refused(pipeline_folder: Path) -> None:
