@@ -1,5 +1,10 @@
 """The example that authors copy: small, complete, and as good as what it claims."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +20,8 @@ from robeval.plugins.views import View, under_attack
 from robeval.seeding import Seed
 
 SIZE = {"train_scenes": 50, "val_scenes": 10, "test_scenes": 5}
-EXAMPLE = Path(__file__).parents[2] / "examples" / "third_party_attack"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "third_party_attack"
 
 
 @pytest.fixture
@@ -57,6 +63,30 @@ def test_the_package_names_its_register_function() -> None:
         registry = Registry()
         import_module("robeval_drift").register(registry)
         assert registry.load("attack", "trajectory/drift").__name__ == "Drift"
+
+
+def test_the_package_is_built_installed_tested_and_run(tmp_path: Path) -> None:
+    """A wheel of it, unpacked on the path, is found by its entry point, passes its own test and gives a figure."""
+
+    def ran(*words: object) -> str:
+        packages = [ROOT, *(ROOT / name for name in ("attacks", "defenses", "datasets")), tmp_path / "site"]
+        changes = {"PYTHONPATH": os.pathsep.join(map(str, packages)), "COLUMNS": "200"}
+        command = [sys.executable, "-m", *map(str, words)]
+        environment = {**os.environ, **changes}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    shutil.copytree(EXAMPLE, tmp_path / "source")
+    ran("build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", tmp_path / "source")
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    ran("pip", "install", "--quiet", "--no-deps", "--no-index", "--target", tmp_path / "site", wheel)
+    assert " passed" in ran("pytest", "-q", "-p", "no:cacheprovider", "source/tests")
+    size = ("--victim", "constant-velocity", "-d", "none", "--max-examples", 8)
+    ran("robeval", "run", "trajectory", "-a", "drift:restarts=8", *size, "--json", "cells.json")
+    clean, drift = json.loads((tmp_path / "cells.json").read_text())["cells"]
+    assert (drift["attack"], drift["status"], drift["verdict"]) == ("drift:restarts=8", "done", "ok")
+    assert drift["metrics"]["ade"]["value"] > clean["metrics"]["ade"]["value"]
 
 
 @pytest.mark.parametrize("budget", [0.25, 1.0])

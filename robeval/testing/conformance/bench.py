@@ -216,10 +216,10 @@ def double(batch: Batch) -> Batch:
     return widened
 
 
-def answer_of(bench: Bench, victim: nn.Module, batch: Batch) -> Tensor:
-    """The victim's answer in the domain's one tensor."""
+def answer_of(bench: Bench, victim: nn.Module, batch: Batch, *, lent: bool = False) -> Tensor:
+    """The victim's answer in the domain's one tensor; it gets a copy of the batch, or the `lent` batch itself."""
     with torch.no_grad():
-        return bench.domain.answer(victim(batch))
+        return bench.domain.answer(victim(batch if lent else clone(batch)))
 
 
 def differing(one: Batch, other: Batch) -> dict[str, list[str]]:

@@ -86,8 +86,12 @@ class Bound:
             raise Broken(f"{where}: {error}") from None
         except (MissingExtra, MissingFile) as error:
             raise NotApplicable(str(error)) from error
+        except NotApplicable:
+            raise
         except RobevalError as error:
             raise Broken(f"{where}: {type(error).__name__}: {error}") from error
+        except Exception as error:
+            raise Broken(f"{where}: it raised {type(error).__name__}: {error}") from error
 
 
 def expect(holds: bool, problem: str, advice: str) -> None:

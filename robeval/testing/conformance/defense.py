@@ -90,7 +90,7 @@ def harden_batch_independent(bench: Bench) -> None:
 def harden_reads_only(bench: Bench) -> None:
     """The hardened victim does not write into the examples that it is asked about."""
     given = clone(bench.examples)
-    answer_of(bench, hardened(bench), given)
+    answer_of(bench, hardened(bench), given, lent=True)
     changed = differing(given, bench.examples)
     expect(not changed, f"it wrote into {told(changed)}", "Work on a clone of the tensors")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from robeval.errors import AccessError
+from robeval.engine.modules import TOLERANCE
+from robeval.errors import AccessError, RobevalError
 from robeval.plugins.contracts import Trial
 from robeval.plugins.specs import PluginSpec
 from robeval.testing.conformance.bench import Bench
@@ -53,16 +55,27 @@ def complete(bench: Bench) -> None:
 
 @check("domain")
 def nothing_spent(bench: Bench) -> None:
-    """An unchanged example has spent nothing: `spent(clean, clean)` is 0 under every name."""
+    """An unchanged example has spent nothing: `spent(clean, clean)` is 0 for budgets, at most 1 for constraints."""
     spent = bench.domain.spent(bench.examples, bench.examples)
     expect(bool(spent), "spent measures nothing", "Name at least one budget")
+    constraints = _constraints(bench)
     for name, value in spent.items():
         _column(bench, "what spent gives for", name, value)
+        limit = 1.0 if name in constraints else 0.0
         expect(
-            bool((value == 0).all()),
+            bool((value <= limit * (1 + TOLERANCE)).all()),
             f"spent says {float(value.double().max()):g} for '{name}' though nothing was changed",
-            "Measure the change, not the example (a constraint that the clean example breaks is not the attacker's)",
+            "Measure the change, not the example: what the clean example breaks is not the attacker's doing",
         )
+
+
+def _constraints(bench: Bench) -> set[str]:
+    """The measures that attacks of the domain keep below 1 instead of sweeping them."""
+    found: set[str] = set()
+    for entry in bench.registry.of("attack", bench.name):
+        with contextlib.suppress(RobevalError):
+            found.update(entry.load().threat.constraints)
+    return found
 
 
 @check("domain")

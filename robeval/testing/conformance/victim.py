@@ -37,7 +37,7 @@ def fresh(bench: Bench) -> Victim:
 def answers(bench: Bench) -> None:
     """It answers every example with finite numbers, the same when asked twice, and writes into none."""
     victim, given = fresh(bench), clone(bench.examples)
-    one, again = (answer_of(bench, victim, given) for _ in range(2))
+    one, again = (answer_of(bench, victim, given, lent=True) for _ in range(2))
     expect(
         one.shape[0] == len(given),
         f"it gives {one.shape[0]} answers to {len(given)} examples",

@@ -1,0 +1,11 @@
+"""Every dataset that ships with robeval keeps the contract."""
+
+import pytest
+
+from robeval.testing.conformance import Bound, known, suite
+
+
+@pytest.mark.parametrize("bound", suite("dataset", known()), ids=lambda bound: bound.id)
+def test_dataset(bound: Bound) -> None:
+    """The check holds, or does not apply."""
+    bound()

@@ -1,0 +1,11 @@
+"""Every defense that ships with robeval keeps the contract."""
+
+import pytest
+
+from robeval.testing.conformance import Bound, known, suite
+
+
+@pytest.mark.parametrize("bound", suite("defense", known()), ids=lambda bound: bound.id)
+def test_defense(bound: Bound) -> None:
+    """The check holds, or does not apply."""
+    bound()
