@@ -31,7 +31,7 @@ def prints(tmp_path: Path) -> Callable[..., dict[str, str]]:
     def made(folder: str, text: str = PLUGIN, **fields: object) -> dict[str, str]:
         path = tmp_path / folder / "mine.py"
         path.parent.mkdir()
-        path.write_text(text)
+        path.write_bytes(text.encode())
         chosen = {"domain": "linear", "victims": "mine", "attacks": ["none", "worst"]} | fields
         return fingerprints(make_plan(build_experiment(**chosen), discover([path])))
 
@@ -51,9 +51,9 @@ def test_every_plugin_and_the_domain_have_one(prints: Callable[..., dict[str, st
 
 
 def test_the_folder_does_not_matter_and_the_code_does(prints: Callable[..., dict[str, str]]) -> None:
-    """A copy elsewhere is the same; a changed line changes the victim alone."""
-    first, copy = prints("a"), prints("b")
-    assert first == copy
+    """A copy elsewhere is the same, also with Windows' line ends; a changed line changes the victim alone."""
+    first = prints("a")
+    assert first == prints("b") == prints("w", PLUGIN.replace("\n", "\r\n"))
     changed = prints("c", PLUGIN.replace("A line.", "Another line."))
     assert {name for name in first if first[name] != changed[name]} == {"victim mine"}
 
