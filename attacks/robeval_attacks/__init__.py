@@ -25,3 +25,26 @@ def register(registry: Registry) -> None:
     registry.attack(
         "trajectory/sa-attack", f"{trajectory}.sa_attack:SAAttack", "Stealthy: rebuilt by a path follower."
     )
+    ranking = "robeval_attacks.ranking"
+    registry.attack(
+        "ranking/imitation", f"{ranking}.imitation:Imitation", "Copy the victim from ranked lists."
+    )
+    registry.attack("ranking/pat", f"{ranking}.pat:PAT", "Fluent triggers by imitation, as published.")
+    registry.attack("ranking/pat+", f"{ranking}.pat_plus:PATPlus", "Triggers by imitation, stronger search.")
+    registry.attack(
+        "ranking/collision", f"{ranking}.collision:Collision", "Text that collides with the query."
+    )
+    registry.attack(
+        "ranking/hotflip", f"{ranking}.hotflip:HotFlip", "Words that the ranker's gradient asks for."
+    )
+    registry.attack(
+        "ranking/word-substitution",
+        f"{ranking}.word_substitution:WordSubstitution",
+        "Replace words by neighbours (PRADA).",
+    )
+    registry.attack(
+        "ranking/query-stuffing",
+        f"{ranking}.query_stuffing:QueryStuffing",
+        "The query in the passage (Query+).",
+    )
+    registry.attack("ranking/random-trigger", f"{ranking}.random_trigger:RandomTrigger", "Random words.")

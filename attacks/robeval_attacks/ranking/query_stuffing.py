@@ -1,0 +1,77 @@
+"""Query+: the query itself, put into the passage."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from robeval.domains.ranking.batch import RankingBatch
+from robeval.domains.ranking.text import inserted, words_of
+from robeval.domains.ranking.tokens import Tokenizer, corpus_tokenizer
+from robeval.plugins.contracts import Attack
+from robeval.plugins.threat import Budget, ThreatModel
+from robeval.plugins.views import View
+from robeval.seeding import Draws
+from robeval_attacks.ranking.delivery import choose, within
+
+
+@dataclass(frozen=True)
+class QueryStuffing(Attack[RankingBatch]):
+    """The query's words in front of the passage, as many as the budget allows; no model and no question.
+
+    Source: "Query+" of the literature (arXiv:2209.06506, IDEM, EMPRA): the strongest simple baseline.
+    Differs: cut to the token budget, from the query's end.
+    """
+
+    threat = ThreatModel(
+        access="none",
+        budget=Budget(
+            "tokens", "tokens", 6.0, "tokens put into the passage, by the passages' own vocabulary"
+        ),
+        constraints=("insertion_only",),
+        goal="raise the target passage's rank",
+    )
+
+    copies: Annotated[int, Field(ge=1, description="how often the query is repeated, within the budget")] = 1
+    shuffle: Annotated[bool, Field(description="put the words in random order")] = False
+    where: Annotated[Literal["front", "middle", "end"], Field(description="where the words are put")] = (
+        "front"
+    )
+
+    def perturb(
+        self, view: View[RankingBatch], batch: RankingBatch, budget: float, draw: Draws
+    ) -> RankingBatch:
+        """The passages with their queries in place."""
+        tokenizer = corpus_tokenizer(batch.corpus)
+        words = [list(islice(cycle(w), self.copies * len(w))) for w in map(words_of, batch.query_texts())]
+        longest = max(map(len, words), default=0)
+        if self.shuffle and longest:
+            lot = draw.uniform(longest).cpu().tolist()
+            words = [
+                [word for _, word in sorted(zip(row, chosen, strict=False))]
+                for row, chosen in zip(lot, words, strict=True)
+            ]
+        triggers = affordable(tokenizer, words, budget)
+        texts = inserted(batch.texts(), triggers, self.where)
+        asked = torch.tensor([bool(trigger) for trigger in triggers], dtype=torch.bool)
+        good = within(batch, texts, budget, asked).unsqueeze(1)
+        view.note("no_trigger", batch, ~good.squeeze(1))
+        return choose(view, batch, texts, good, tries=1)
+
+
+def affordable(tokenizer: Tokenizer, words: Sequence[Sequence[str]], budget: float) -> list[str]:
+    """The first words of each row that take at most `budget` tokens together."""
+    flat = [word for row in words for word in row]
+    lengths = iter(tokenizer.encode(flat).mask.sum(dim=1).tolist())
+    chosen = []
+    for row in words:
+        spent, kept = 0, []
+        for word in row:
+            spent += next(lengths)
+            if spent <= budget:
+                kept.append(word)
+        chosen.append(" ".join(kept))
+    return chosen
