@@ -30,7 +30,9 @@ def register(registry: Registry) -> None:
         "ranking/imitation", f"{ranking}.imitation:Imitation", "Copy the victim from ranked lists."
     )
     registry.attack("ranking/pat", f"{ranking}.pat:PAT", "Fluent triggers by imitation, as published.")
-    registry.attack("ranking/pat+", f"{ranking}.pat_plus:PATPlus", "Triggers by imitation, stronger search.")
+    registry.attack(
+        "ranking/pat-plus", f"{ranking}.pat_plus:PATPlus", "Triggers by imitation, stronger search."
+    )
     registry.attack(
         "ranking/collision", f"{ranking}.collision:Collision", "Text that collides with the query."
     )
