@@ -7,7 +7,8 @@ from torch import Tensor
 from robeval.domains.ranking.corpus import Corpus
 from robeval.domains.ranking.tokens import Tokenizer, Tokens
 
-LENGTH = 0.3
+LENGTH = 1.0
+"""Longer than positions and segments (0.16 each), or a word would not know itself at another place."""
 POWER = 0.25
 _MORE, _ROUNDS = 16, 4
 
@@ -15,7 +16,7 @@ _MORE, _ROUNDS = 16, 4
 def counted_vectors(
     corpus: Corpus, tokenizer: Tokenizer, hidden: int
 ) -> Float[Tensor, "vocabulary {hidden}"]:
-    """A vector of length 0.3 for every piece, from PPMI over whole passages; 0 for pieces in no passage.
+    """A vector of length 1 for every piece, from PPMI over whole passages; 0 for pieces in no passage.
 
     Singular vectors of the positive pointwise mutual information, singular values to the power 0.25. Made once per
     corpus. Needs a vocabulary that fits in memory squared (a corpus's own, not a pretrained model's).
