@@ -50,3 +50,17 @@ def register(registry: Registry) -> None:
         "The query in the passage (Query+).",
     )
     registry.attack("ranking/random-trigger", f"{ranking}.random_trigger:RandomTrigger", "Random words.")
+    _diffusion(registry)
+
+
+def _diffusion(registry: Registry) -> None:
+    diffusion = "robeval_attacks.diffusion"
+    for name, target, summary in (
+        ("unlearn-diff", "unlearn_diff:UnlearnDiff", "The victim's own noise prediction leads to the words."),
+        ("p4d", "p4d:P4D", "Make the victim answer as the undefended model does."),
+        ("ring-a-bell", "ring_a_bell:RingABell", "Words near the concept, to the public text encoder."),
+        ("soft-prompt", "soft_prompt:SoftPrompt", "Vectors instead of words: a stronger attacker."),
+        ("random-prefix", "random_prefix:RandomPrefix", "Random words: what every search has to beat."),
+        ("seed-search", "seed_search:SeedSearch", "Other noise for the same words."),
+    ):
+        registry.attack(f"diffusion/{name}", f"{diffusion}.{target}", summary, extra="diffusion")

@@ -80,9 +80,9 @@ class P4D(Attack[PromptBatch]):
     model besides the victim. `form=replace` is P4D-N (free tokens instead of the prompt; the budget then counts
     edits), `form=spread` P4D-K (one free token in front of every third word).
 
-    Source: Chin et al., "Prompting4Debugging: Red-Teaming Text-to-Image Diffusion Models by Finding Problematic Prompts"
-    (P4D), arXiv:2309.06135, section 3, and the authors' repository: AdamW 0.1 with weight decay 0.1, 3000 steps, judged
-    every 50, 16 tokens for P4D-N.
+    Source: Chin et al., "Prompting4Debugging: Red-Teaming Text-to-Image Diffusion Models by Finding Problematic
+    Prompts" (P4D), arXiv:2309.06135, section 3, and the authors' repository: AdamW 0.1 with weight decay 0.1, 3000
+    steps, judged every 50, 16 tokens for P4D-N.
     Differs: all prompts at once; the best prompt is the judge's (theirs compares pictures by a CLIP); only tokens that
     survive being text are near. Noised pictures are the prompt's own, or the undefended model's where it has
     none. Fewer steps than published, for the embedded world.
@@ -116,6 +116,8 @@ class P4D(Attack[PromptBatch]):
     def _hunt(self, view: View[PromptBatch], part: PromptBatch, count: int, draw: Draws) -> PromptBatch:
         model, original = generator(view.module), original_of(view)
         catch = Catch(view, part)
+        if not len(catch.open):
+            return catch.told()
         rows = part.select(catch.open).repeat(self.restarts)
         open_draw = draw.select(catch.open).repeat(self.restarts)
         vocabulary = Vocabulary.of(model, part.tokenizer)

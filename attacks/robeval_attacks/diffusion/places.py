@@ -77,7 +77,7 @@ def by_room(batch: PromptBatch, form: Form, budget: float) -> Iterator[tuple[Ten
         else text_tokens.room(batch.tokenizer, batch.tokens)
     )
     counts = fits.clamp_max(int(budget))
-    for count in counts.unique().tolist():
+    for count in sorted(set(counts.tolist())):
         yield (counts == count).nonzero().squeeze(1), count
 
 

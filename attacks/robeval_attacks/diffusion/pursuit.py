@@ -52,8 +52,8 @@ def denoising_loss(
     embedded: Float[Tensor, "rows length features"],
 ) -> Float[Tensor, " rows"]:
     """The mean squared error of the noise that the victim sees, given these embeddings."""
-    asked = Denoising(prompts.ids, question.latents, question.timestep, embedded)
-    return (view(asked).noise - question.noise).square().flatten(1).mean(dim=1)
+    found: Tensor = view(Denoising(prompts.ids, question.latents, question.timestep, embedded)).noise
+    return (found - question.noise).square().flatten(1).mean(dim=1)
 
 
 def pursue(

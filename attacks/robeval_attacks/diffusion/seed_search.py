@@ -38,6 +38,8 @@ class SeedSearch(Attack[PromptBatch]):
             return batch
         part = batch.select(batch.targeted)
         own = draw.select(batch.targeted)
+        if not len(part):
+            return batch
         catch = Catch(view, part)
         for _ in range(self.tries):
             rows = catch.open

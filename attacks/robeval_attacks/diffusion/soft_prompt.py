@@ -103,6 +103,8 @@ class SoftPrompt(Attack[PromptBatch]):
     def _hunt(self, view: View[PromptBatch], part: PromptBatch, fits: Tensor, draw: Draws) -> PromptBatch:
         model = generator(view.module)
         catch = Catch(view, part)
+        if not len(catch.open):
+            return catch.told()
         rows = part.select(catch.open).repeat(self.restarts)
         open_draw = draw.select(catch.open).repeat(self.restarts)
         count = part.soft.shape[1]

@@ -67,13 +67,14 @@ class Relaxed:
 class UnlearnDiff(Attack[PromptBatch]):
     """Write tokens that make the victim see exactly the noise in noised pictures of the concept.
 
-    A diffusion model that finds the noise well, given a prompt, is one that thinks the prompt likely for the picture: no
-    classifier and no undefended model is needed, only one picture of the concept per prompt. Noise levels rise from
-    round to round; after each, the best prompt is drawn and judged, and prompts that succeed are done.
+    A diffusion model that finds the noise well, given a prompt, is one that thinks the prompt likely for the picture:
+    no classifier and no undefended model is needed, only one picture of the concept per prompt. Noise levels rise
+    from round to round; after each, the best prompt is drawn and judged, and prompts that succeed are done.
 
-    Source: Zhang et al., "To Generate or Not? Safety-Driven Unlearned Diffusion Models Are Still Easy To Generate Unsafe
-    Images ... For Now" (UnlearnDiffAtk), arXiv:2310.11868, section 4, and the authors' repository: k = 3 (objects, styles)
-    or 5, 50 rounds of 40 steps, Adam 0.01 with weight decay 0.1 (the paper says AdamW: decay=decoupled).
+    Source: Zhang et al., "To Generate or Not? Safety-Driven Unlearned Diffusion Models Are Still Easy To Generate
+    Unsafe Images ... For Now" (UnlearnDiffAtk), arXiv:2310.11868, section 4, and the authors' repository: k = 3
+    (objects, styles) or 5, 50 rounds of 40 steps, Adam 0.01 with weight decay 0.1 (the paper says AdamW:
+    decay=decoupled).
     Differs: all prompts at once, noise of its own for each; probabilities live on tokens that survive being text only,
     and near the best word another one is taken where the text would be read otherwise or raises an alarm; the
     exact projection onto the simplex (theirs bisects). Prompts without a picture take one that the undefended model
@@ -108,6 +109,8 @@ class UnlearnDiff(Attack[PromptBatch]):
     def _hunt(self, view: View[PromptBatch], part: PromptBatch, count: int, draw: Draws) -> PromptBatch:
         model = generator(view.module)
         catch = Catch(view, part)
+        if not len(catch.open):
+            return catch.told()
         rows = part.select(catch.open).repeat(self.restarts)
         open_draw = draw.select(catch.open).repeat(self.restarts)
         vocabulary = Vocabulary.of(model, part.tokenizer)
