@@ -59,6 +59,8 @@ class ThreatModel:
     goal: str = "untargeted: raise the victim's error"
     queries: int | None = None
     constraints: tuple[str, ...] = ()
+    original: bool = False
+    """Whether the undefended victim is public, whatever the access to the defended one: `View.original`."""
 
     def __post_init__(self) -> None:
         if self.access not in ACCESS:
@@ -72,4 +74,6 @@ class ThreatModel:
         limits = [str(self.budget), *self.constraints]
         if self.queries is not None:
             limits.append(f"{self.queries} queries an example")
+        if self.original:
+            limits.append("knows the undefended victim")
         return f"{self.access}; {', '.join(limits)}; {self.goal}"

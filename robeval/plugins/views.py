@@ -157,12 +157,13 @@ class View(Generic[B]):
     def original(self) -> nn.Module:
         """The victim as it was before it was defended, where that is public: weights and gradients, not counted.
 
-        White-box access only.
+        With white-box access, or where the threat model says that it is public.
         """
-        if self._threat.access != "white-box" or self._original is None:
+        granted = self._threat.original or self._threat.access == "white-box"
+        if not granted or self._original is None:
             raise AccessError(
-                f"this attack's threat model grants access '{self._threat.access}', and the undefended victim "
-                "comes with access 'white-box' only"
+                f"this attack's threat model grants access '{self._threat.access}' without the undefended victim; "
+                "declare ThreatModel(original=True) if that is public"
             )
         return self._original()
 

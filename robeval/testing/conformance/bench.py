@@ -174,8 +174,15 @@ class Bench:
         """What the attack makes of a copy of `batch`, and the view with its counts."""
         stage, attack = self.stage, self.needs("perturb")
         prepared = stage.prepared.result if stage.prepared else None
+        before = stage.original
         view: View[Any] = View(
-            stage.attacked, stage.domain, stage.threat, batch.ids, draws=stage.draws, prepared=prepared
+            stage.attacked,
+            stage.domain,
+            stage.threat,
+            batch.ids,
+            draws=stage.draws,
+            prepared=prepared,
+            original=(lambda: before().to(batch.device)) if before is not None else None,
         )
         draw = Seed(seed).child("conformance").draws(batch.ids, batch.device)
         with under_attack(stage.attacked):
@@ -195,7 +202,9 @@ class Bench:
     @contextmanager
     def in_double(self) -> Iterator[None]:
         """The victims of the stage in float64, so that chaotic loops do not amplify rounding."""
-        victims = (self.stage.judged, self.stage.attacked)
+        victims = [self.stage.judged, self.stage.attacked]
+        if self.kind == "attack" and self.stage.original is not None:
+            victims.append(self.stage.original())
         for victim in victims:
             victim.double()
         try:
