@@ -26,10 +26,10 @@ class Following(NamedTuple):
 
 
 class NextSentenceModel(nn.Module):
-    """A BERT of one layer over [CLS] first [SEP] second [SEP]; rows are cut so that the second is never pushed out."""
+    """A BERT of one layer over [CLS] first [SEP] second [SEP], read at the first text; the first is cut before the second."""
 
     def __init__(self, tokenizer: Tokenizer, start: Float[Tensor, "vocabulary hidden"] | None = None) -> None:
-        from transformers import BertConfig, BertForSequenceClassification
+        from transformers import BertConfig, BertModel
 
         super().__init__()
         self.tokenizer = tokenizer
@@ -43,7 +43,8 @@ class NextSentenceModel(nn.Module):
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
         )
-        self.encoder = BertForSequenceClassification(config)
+        self.encoder = BertModel(config, add_pooling_layer=False)
+        self.head = nn.Sequential(nn.Linear(HIDDEN, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 2))
         start_as_similarity(self.encoder)
         if start is not None:
             with torch.no_grad():
@@ -53,7 +54,7 @@ class NextSentenceModel(nn.Module):
     @property
     def word_vectors(self) -> Float[Tensor, "vocabulary hidden"]:
         """BERT's word embeddings."""
-        weight: Tensor = self.encoder.bert.embeddings.word_embeddings.weight
+        weight: Tensor = self.encoder.embeddings.word_embeddings.weight
         return weight
 
     def forward(self, first: Tokens, second: Tokens) -> Following:
@@ -69,9 +70,11 @@ class NextSentenceModel(nn.Module):
         given = framed_pair(
             self.tokenizer.template, self.word_vectors, first.cut(room - vectors.shape[1]), vectors, mask
         )
-        logits = self.encoder(
+        states = self.encoder(
             inputs_embeds=given.vectors, attention_mask=given.mask, token_type_ids=given.segments
-        ).logits.log_softmax(dim=1)
+        ).last_hidden_state
+        read = (given.mask * (given.segments == 0)).unsqueeze(-1).to(states.dtype)
+        logits = self.head((states * read).sum(dim=1) / read.sum(dim=1)).log_softmax(dim=1)
         return Following(logits[:, 0], logits[:, 1])
 
 
