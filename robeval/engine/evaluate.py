@@ -139,7 +139,7 @@ class Evaluator:
         draws = COUNTER_DRAWS if cell.counter == "expectation" else defense.draws
         seed = Seed(cell.seed).child("attack", cell.attack.name)
         return Stage(
-            domain=self.catalog.domain,
+            domain=self.catalog.domain.against(self.trainings.victim(fit)),
             attack=attack,
             attacked=attacked,
             judged=judged,
@@ -306,7 +306,7 @@ class Evaluator:
         self.execute(larger)
         rows = self.folder.rows(larger.id)
         attack = ReadOff(
-            self.catalog.domain,
+            stage.domain,
             stage.attack.grant,
             {name: number for number, name in enumerate(rows.texts["example"])},
             {name: torch.from_numpy(value) for name, value in rows.adversarial.items()},

@@ -241,7 +241,9 @@ def check_budget(
     known = {problem: where.cpu() for problem, where in domain.problems(clean).items()}
     for problem, where in domain.problems(adversarial).items():
         malformed |= where.cpu() & ~known.get(problem, torch.zeros_like(malformed))
-    malformed |= torch.stack([~value.isfinite() for value in spent.values()]).any(0) if spent else malformed
+    # Measures of other threats may be infinite: this attack was not allowed what they count.
+    for name in limits.keys() & spent.keys():
+        malformed |= ~spent[name].isfinite()
     return spent, over, malformed
 
 

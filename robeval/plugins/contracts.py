@@ -232,6 +232,10 @@ class Domain(ABC, Generic[B]):
         Infinite where the attack touched what it may not touch.
         """
 
+    def against(self, victim: nn.Module) -> Domain[B]:
+        """The domain as it measures what is spent against this victim (by its own tokenizer, say)."""
+        return self
+
     def problems(self, batch: B) -> Mapping[str, Tensor]:
         """Inputs that are not in their range: what is wrong → bool [batch]."""
         return {}
