@@ -26,7 +26,7 @@ class Following(NamedTuple):
 
 
 class NextSentenceModel(nn.Module):
-    """A BERT of one layer over [CLS] first [SEP] second [SEP], read at the first text; the first is cut before the second."""
+    """A BERT of one layer over both texts, read at the first; the first is cut before the second."""
 
     def __init__(self, tokenizer: Tokenizer, start: Float[Tensor, "vocabulary hidden"] | None = None) -> None:
         from transformers import BertConfig, BertModel
