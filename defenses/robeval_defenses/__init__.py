@@ -40,3 +40,22 @@ def register(registry: Registry) -> None:
         f"{trajectory}.train_randomised_smoothing:TrainRandomisedSmoothing",
         "Randomised smoothing with the same noise in training.",
     )
+    _register_diffusion(registry)
+
+
+def _register_diffusion(registry: Registry) -> None:
+    home = "robeval_defenses.diffusion"
+    for name, target, summary in (
+        ("esd", "esd:Esd", "Train the model to steer away from the concept (ESD)."),
+        ("adv-unlearn", "adv_unlearn:AdvUnlearn", "Erase the concept under attack (AdvUnlearn)."),
+        ("sfd", "sfd:Sfd", "Distil into a one-step generator that lacks the concept (SFD)."),
+        ("uce", "uce:Uce", "Edit the cross-attention in closed form (UCE)."),
+        (
+            "text-encoder",
+            "text_encoder:TextEncoder",
+            "Plug in a text encoder that was made robust elsewhere.",
+        ),
+        ("prompt-filter", "prompt_filter:PromptFilter", "Refuse prompts that ask for the concept."),
+        ("classifier-guard", "classifier_guard:ClassifierGuard", "Withhold pictures that show the concept."),
+    ):
+        registry.defense(f"diffusion/{name}", f"{home}.{target}", summary, extra="diffusion")

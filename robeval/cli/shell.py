@@ -35,7 +35,7 @@ COMMANDS = {
     "new": "Start a plugin of your own: a working file and its test.",
     "doctor": "Check the installation, every plugin and the cache.",
     "cache": "Look at, check or shrink the cache.",
-    "export": "Write a built-in dataset in the format of a public one.",
+    "export": "Write a dataset in a public format, or a robust text encoder.",
 }
 
 

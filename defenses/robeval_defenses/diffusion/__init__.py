@@ -1,0 +1,1 @@
+"""Defenses of text-to-image models against the return of an erased concept."""
