@@ -200,11 +200,12 @@ class View(Generic[B]):
         self.notes[status][places[where.cpu()]] = True
 
     def watch(self, variable: Tensor, batch: B) -> Tensor:
-        """The same tensor, its gradient observed per row of `batch`.
+        """The same tensor, its gradient observed per row of `batch`, and counted as one pass forward of every row.
 
-        For attacks that differentiate by something else than the batch's own tensors (embeddings, say).
+        For attacks that differentiate by something else than the batch's own tensors (embeddings, say) and push it
+        through `view.module` by another way than its forward.
         """
-        return self._hooked(variable, self._places(batch))
+        return self._hooked(variable, self._count(batch))
 
     def observations(self) -> dict[str, float]:
         """Sums over the examples, for the trust checks."""

@@ -368,3 +368,15 @@ def test_a_vanishing_slope_counts_as_none() -> None:
     at = torch.ones(3, 2).requires_grad_()
     torch.autograd.grad(view(Points(IDS, at)).sum(), at)
     assert view.observations()["zero_gradient_examples"] == 3
+
+
+def test_a_watched_variable_is_a_question() -> None:
+    """What is pushed through the module by another way counts forward, backward and as a query, within the limit."""
+    view = View(Victim(), Plane(), ThreatModel("white-box", Budget("d", "", 1.0), queries=1), IDS)
+    batch = Points(IDS, torch.zeros(3, 2))
+    latent = torch.ones(3, 5).requires_grad_()
+    view.watch(latent, batch).sum().backward()
+    observed = view.observations()
+    assert (observed["forward"], observed["backward"], observed["queries"]) == (3, 3, 3)
+    with pytest.raises(QueryBudgetSpent):
+        view.watch(latent, batch)
