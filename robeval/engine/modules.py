@@ -236,14 +236,13 @@ def check_budget(
     for name, limit in limits.items():
         if name not in spent:
             continue
-        malformed |= spent[name].isnan()
         over |= spent[name] > limit * (1 + TOLERANCE) + TOLERANCE * TOLERANCE
     known = {problem: where.cpu() for problem, where in domain.problems(clean).items()}
     for problem, where in domain.problems(adversarial).items():
         malformed |= where.cpu() & ~known.get(problem, torch.zeros_like(malformed))
-    # Measures of other threats may be infinite: this attack was not allowed what they count.
-    for name in limits.keys() & spent.keys():
-        malformed |= ~spent[name].isfinite()
+    for name, value in spent.items():
+        # Infinite: it touched what this measure's threat may not touch. That another threat may not is no fault.
+        malformed |= ~value.isfinite() if name in limits else value.isnan()
     return spent, over, malformed
 
 
