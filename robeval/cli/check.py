@@ -48,6 +48,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--json", "json_file", metavar="FILE|-", help="Write JSON; - is standard output.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: as for robeval run.")
 @click.option("--fresh", is_flag=True, help="Compute everything anew, whatever is cached.")
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "processes", "ray"]),
+    help="Where cells are computed. Default: local, one after the other.",
+)
+@click.option("--jobs", "-j", type=click.IntRange(1), help="Workers of --executor processes or ray.")
 @click.option("--batch-size", type=click.IntRange(1), help="Examples attacked together.")
 @click.option("--accelerator", help="Lightning's accelerator: auto, cpu, gpu...")
 @click.option(
@@ -94,7 +100,7 @@ def _check(experiment: Path | None, flags: dict[str, Any], words: Sequence[str])
         plugins=tuple(flags["plugin_files"]),
         execution={
             name: flags[name]
-            for name in ("batch_size", "accelerator", "cell_timeout")
+            for name in ("executor", "jobs", "batch_size", "accelerator", "cell_timeout")
             if flags[name] is not None
         },
         fresh=flags["fresh"],

@@ -120,7 +120,7 @@ def test_ctrl_c_is_answered_and_resumed(robeval: Robeval, guest: Path, home: Pat
     """130 and the command that continues; no half-written file; the same command then ends well."""
     slow = ("-a", "slow:nap_s=0.3", "--seeds", "2", "--batch-size", "8")
     robeval("run", "linear", "--plugin", str(guest), *slow, "--out", "runs/first", "-q")
-    robeval("baseline", "first")
+    assert robeval("baseline", "first")[0] == 0
     paths = [CHECKOUT, *(CHECKOUT / name for name in ("attacks", "defenses", "datasets"))]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "robeval", "check", "--batch-size", "8", "--fresh", "--out", "out"]
@@ -128,13 +128,13 @@ def test_ctrl_c_is_answered_and_resumed(robeval: Robeval, guest: Path, home: Pat
     process = subprocess.Popen(command, cwd=home, env=env, stderr=subprocess.PIPE, text=True)
     journal = home / "out" / "journal.jsonl"
     while not (journal.exists() and '"kind": "chunk"' in journal.read_text()):
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Continue with: robeval check" in err
     assert not (home / "junit.xml").exists()
-    code, out, _ = robeval("check", "--batch-size", "8", "--out", "out", "--junit", "junit.xml", "-q")
-    assert code == 0, out
+    code, out, err = robeval("check", "--batch-size", "8", "--out", "out", "--junit", "junit.xml", "-q")
+    assert code == 0, out + err
     assert (home / "junit.xml").is_file()
