@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm
 
 from robeval.domains.diffusion.judging import Judge
 from robeval.domains.diffusion.world import HEADS
@@ -37,7 +38,7 @@ class ShapesJudge(Judge):
 
     def logits(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
         """Scores of all classes before the softmax of each head."""
-        scores: Tensor = self.classes(torch.relu(self.features(image)))
+        scores: Tensor = self.classes(self.features(image))
         return scores
 
     def probabilities(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
@@ -45,9 +46,9 @@ class ShapesJudge(Judge):
         return torch.cat([head.softmax(dim=1) for head in self.by_head(self.logits(image))], dim=1)
 
     def features(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
-        """What the classes are read from."""
+        """What the classes are read from; of a fixed length, since KID takes a third power."""
         found: Tensor = self.narrow(self.layers((image * 2 - 1).to(self.classes.weight.dtype)))
-        return found
+        return layer_norm(found, (FEATURES,))
 
 
 def shapes_judge() -> ShapesJudge:

@@ -67,7 +67,7 @@ def test_kid_is_torchmetrics_kid(untrained: Small, prompts: PromptBatch) -> None
     assert found[~kept].isnan().all()
     assert float(found[kept].mean()) == pytest.approx(float(metric.compute()[0]), rel=1e-3)
     own = Diffusion().score(judged(untrained, prompts, prompts.image, prompts.image))["kid"]
-    assert float(own[kept].mean()) < float(found[kept].mean())
+    assert float(own[kept].mean()) < float(found[kept].mean()) < 100
     assert kid_shares(features[0][:1], features[1][:1]).isnan().all()
 
 
