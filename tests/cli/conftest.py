@@ -52,7 +52,7 @@ def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             env={**environment, **changes},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
 
     return run

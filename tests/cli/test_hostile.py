@@ -242,7 +242,7 @@ def run(folder: Path, *words: str) -> Told:
         env={**os.environ, **changes, "COLUMNS": "400"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     text = done.stdout + done.stderr
     assert (folder / "cells.json").is_file(), text
