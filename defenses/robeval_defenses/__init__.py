@@ -44,6 +44,56 @@ def register(registry: Registry) -> None:
 
 
 def _register_diffusion(registry: Registry) -> None:
+    home = "robeval_defenses.ranking"
+    for name, target, summary in (
+        (
+            "perplexity-filter",
+            "perplexity_filter:PerplexityFilter",
+            "Throw out passages that a language model finds unlikely.",
+        ),
+        (
+            "acceptability-filter",
+            "acceptability_filter:AcceptabilityFilter",
+            "Throw out passages that read badly, whatever their words.",
+        ),
+        (
+            "spamicity-filter",
+            "spamicity_filter:SpamicityFilter",
+            "Throw out passages stuffed with the query's words.",
+        ),
+        (
+            "coherence-filter",
+            "coherence_filter:CoherenceFilter",
+            "Throw out passages whose beginning does not lead to the rest.",
+        ),
+        (
+            "learned-detector",
+            "learned_detector:LearnedDetector",
+            "Throw out what a classifier takes for attacked.",
+        ),
+        (
+            "augmentation",
+            "augmentation:Augmentation",
+            "Train with triggers in front of what should rank lower.",
+        ),
+        (
+            "adversarial-training",
+            "adversarial_training:AdversarialTraining",
+            "Train on word vectors moved for the worst.",
+        ),
+        ("piat", "piat:Piat", "Train lists to stay as they are when word vectors move (PIAT)."),
+        (
+            "certdr",
+            "certdr:CertDR",
+            "Mean score over random synonyms, with a certificate (CertDR).",
+        ),
+        (
+            "random-masking",
+            "random_masking:RandomMasking",
+            "Mean score over random masks, with a sound certificate.",
+        ),
+    ):
+        registry.defense(f"ranking/{name}", f"{home}.{target}", summary, extra="ranking")
     home = "robeval_defenses.diffusion"
     for name, target, summary in (
         ("esd", "esd:Esd", "Train the model to steer away from the concept (ESD)."),

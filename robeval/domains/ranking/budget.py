@@ -23,8 +23,8 @@ def spent(
     ``tokens``: tokens inserted, removed or replaced, counted by `tokenizer` (the corpus's own without one) on the
     whole text, also where a victim would cut it. ``words``: the same in words between blanks. ``characters``: the same
     in UTF-8 bytes. ``insertion_only``: 0 where the passage stands whole around one inserted run of words, 2 elsewhere.
-    ``substitution_only``: 0 where every word is kept or replaced in its place, 2 elsewhere. ``place``: where the first
-    change is, as a share of the words: 0 front (or no change), 1 end. ``new_query_words``: query words that the
+    ``substitution_only``: 0 where every word is kept or replaced in its place, 2 elsewhere. ``replaced_words``: words
+    that were replaced in their places, infinite where their number changed. ``place``: where the first change is, as a share of the words: 0 front (or no change), 1 end. ``new_query_words``: query words that the
     text has and the passage had not.
     All are infinite where anything but the text was touched, or where it is no text.
     Raises ValueError when the batches hold other examples or shapes.
@@ -53,9 +53,15 @@ def _shape(
     kept = shared_ends(first, first_length, second, second_length)
     changed = kept.front + kept.end < torch.maximum(first_length, second_length)
     whole = kept.front + kept.end == first_length
+    width = max(first.shape[1], second.shape[1])
+    both = (
+        torch.nn.functional.pad(words, (0, width - words.shape[1]), value=-1) for words in (first, second)
+    )
+    replaced = torch.ne(*both).sum(dim=1).double()
     return {
         "insertion_only": torch.where(whole, 0.0, BROKEN),
         "substitution_only": torch.where(first_length == second_length, 0.0, BROKEN),
+        "replaced_words": torch.where(first_length == second_length, replaced, torch.inf),
         "place": torch.where(changed, kept.front / first_length.clamp_min(1), 0.0),
     }
 

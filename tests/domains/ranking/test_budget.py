@@ -21,6 +21,7 @@ def test_an_insertion_costs_its_words(pairs: RankingBatch) -> None:
     assert cost["characters"].tolist() == [8.0, 0.0]
     assert cost["insertion_only"].tolist() == [0.0, 0.0]
     assert cost["substitution_only"].tolist() == [2.0, 0.0]
+    assert cost["replaced_words"].tolist() == [torch.inf, 0.0]
     assert cost["place"].tolist() == [0.0, 0.0]
     assert cost["new_query_words"].tolist() == [2.0, 0.0]
 
@@ -38,6 +39,7 @@ def test_a_substitution_is_no_insertion(pairs: RankingBatch) -> None:
     assert cost["words"].tolist() == [1.0, 0.0]
     assert cost["insertion_only"].tolist() == [2.0, 0.0]
     assert cost["substitution_only"].tolist() == [0.0, 0.0]
+    assert cost["replaced_words"].tolist() == [1.0, 0.0]
 
 
 def test_the_place_is_a_share_of_the_words(pairs: RankingBatch) -> None:

@@ -1,0 +1,1 @@
+"""Defenses of the ranking domain: one per file."""
