@@ -24,8 +24,9 @@ def spent(
     whole text, also where a victim would cut it. ``words``: the same in words between blanks. ``characters``: the same
     in UTF-8 bytes. ``insertion_only``: 0 where the passage stands whole around one inserted run of words, 2 elsewhere.
     ``substitution_only``: 0 where every word is kept or replaced in its place, 2 elsewhere. ``replaced_words``: words
-    that were replaced in their places, infinite where their number changed. ``place``: where the first change is, as a share of the words: 0 front (or no change), 1 end. ``new_query_words``: query words that the
-    text has and the passage had not.
+    that were replaced in their places, infinite where their number changed. ``place``: where the first change is, as a
+    share of the words: 0 front (or no change), 1 end. ``new_query_words``: query words that the text has and the
+    passage had not.
     All are infinite where anything but the text was touched, or where it is no text.
     Raises ValueError when the batches hold other examples or shapes.
     """
