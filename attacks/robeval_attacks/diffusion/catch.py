@@ -62,7 +62,9 @@ class Catch:
             changes[name] = whole
         self.best = self.best.replace(**changes)
 
-    def told(self) -> PromptBatch:
-        """The best prompts; tells the view how the search went."""
-        self.view.trace(torch.tensor(self.trace))
+    def told(self, looks: int) -> PromptBatch:
+        """The best prompts; tells the view how the search went, of at most so many looks at pictures."""
+        # Where all were caught early, nothing was left to gain.
+        values = self.trace + self.trace[-1:] * (looks - len(self.trace))
+        self.view.trace(torch.tensor(values))
         return self.best

@@ -117,7 +117,7 @@ class P4D(Attack[PromptBatch]):
         model, original = generator(view.module), original_of(view)
         catch = Catch(view, part)
         if not len(catch.open):
-            return catch.told()
+            return catch.told(1 + self.rounds)
         rows = part.select(catch.open).repeat(self.restarts)
         open_draw = draw.select(catch.open).repeat(self.restarts)
         vocabulary = Vocabulary.of(model, part.tokenizer)
@@ -128,4 +128,4 @@ class P4D(Attack[PromptBatch]):
         hidden = original.hidden(rows).detach()
         aim = Imitation(model, target_latents(model, rows, lambda: original), original, hidden)
         pursue(catch, words, aim, open_draw, self.restarts, self.iterations, self.rounds)
-        return catch.told()
+        return catch.told(1 + self.rounds)

@@ -53,7 +53,7 @@ class RandomPrefix(Attack[PromptBatch]):
                 break
             # Every example draws in every try, so that its words do not hang on when another one is caught.
             catch.offer(with_random_prefix(part, count, draw).select(rows))
-        return catch.told()
+        return catch.told(1 + self.tries)
 
 
 def with_random_prefix(prompts: PromptBatch, count: int, draw: Draws) -> PromptBatch:

@@ -46,4 +46,4 @@ class SeedSearch(Attack[PromptBatch]):
             if not len(rows):
                 break
             catch.offer(part.replace(seed=own.bits(1).squeeze(1)).select(rows))
-        return put_back(batch, catch.told())
+        return put_back(batch, catch.told(1 + self.tries))

@@ -104,7 +104,7 @@ class SoftPrompt(Attack[PromptBatch]):
         model = generator(view.module)
         catch = Catch(view, part)
         if not len(catch.open):
-            return catch.told()
+            return catch.told(1 + self.rounds)
         rows = part.select(catch.open).repeat(self.restarts)
         open_draw = draw.select(catch.open).repeat(self.restarts)
         count = part.soft.shape[1]
@@ -117,4 +117,4 @@ class SoftPrompt(Attack[PromptBatch]):
         words = Soft(model, rows, start, used.to(start.dtype), adam)
         aim = Aim(model, target_latents(model, rows, lambda: original_of(view)))
         pursue(catch, words, aim, open_draw, self.restarts, self.iterations, self.rounds)
-        return catch.told()
+        return catch.told(1 + self.rounds)

@@ -110,7 +110,7 @@ class UnlearnDiff(Attack[PromptBatch]):
         model = generator(view.module)
         catch = Catch(view, part)
         if not len(catch.open):
-            return catch.told()
+            return catch.told(1 + self.rounds)
         rows = part.select(catch.open).repeat(self.restarts)
         open_draw = draw.select(catch.open).repeat(self.restarts)
         vocabulary = Vocabulary.of(model, part.tokenizer)
@@ -120,4 +120,4 @@ class UnlearnDiff(Attack[PromptBatch]):
         words = Relaxed(model, rows, free, vocabulary, weight, adam)
         aim = Aim(model, target_latents(model, rows, lambda: original_of(view)))
         pursue(catch, words, aim, open_draw, self.restarts, self.iterations, self.rounds)
-        return catch.told()
+        return catch.told(1 + self.rounds)

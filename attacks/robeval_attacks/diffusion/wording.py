@@ -30,7 +30,7 @@ class Vocabulary(NamedTuple):
     def of(cls, model: LatentDiffusion, name: str) -> "Vocabulary":
         """All that survive decoding and encoding, in the victim's own embeddings."""
         ids = text_tokens.searchable(name).nonzero().squeeze(1).to(model.token_table.weight.device)
-        return cls(ids, model.embed(ids).detach())
+        return cls(ids, model.embed(ids[None])[0].detach())
 
 
 @lru_cache(maxsize=32)
