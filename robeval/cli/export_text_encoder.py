@@ -124,4 +124,4 @@ def _defended(plan: Plan, cell: Cell) -> Any:
         evaluator = Evaluator(
             plan.experiment, plan.catalog, Cache(cache_directory()), RunFolder(Path(nowhere)), watcher
         )
-        return evaluator.judged(cell)
+        return evaluator.stages.judged(cell)
