@@ -71,8 +71,8 @@ class Bench:
         domain = self.plan.catalog.domain
         if not domain.continuous:
             return None
-        stage = self.main.stage(cell)
-        examples = self.side.examples(cell).select(slice(0, PROBED))
+        stage = self.main.stages.stage(cell)
+        examples = self.side.stages.examples(cell).select(slice(0, PROBED))
         found = probe(stage.judged, domain, examples, stage.draws)
         return Slopes(found.lost_at, found.agreement, found.flat_share)
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from robeval.arrays import Batch
+from robeval.engine.budget import check_budget
 from robeval.engine.figures import blank_record, figures, figures_by_group
-from robeval.engine.modules import check_budget
 from robeval.engine.plan import Catalog, Cell
 from robeval.errors import StoreError
 from robeval.plugins.contracts import Attack, Domain

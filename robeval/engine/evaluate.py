@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,35 +11,36 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from safetensors.numpy import save
-from torch import nn
 from torch.utils.data import DataLoader
 
 from robeval.arrays import Batch
-from robeval.engine.blame import returned
 from robeval.engine.cache import Cache, content_key
-from robeval.engine.counters import COUNTER_DRAWS, PROBED, StraightThrough, locate
 from robeval.engine.derived import ReadOff, worst_record, worst_rows
 from robeval.engine.experiment import Experiment
 from robeval.engine.figures import blank_record, finished_record
-from robeval.engine.modules import EvaluationModule, Prepared, Stage
-from robeval.engine.plan import CERTIFICATE, Catalog, Cell, Fit, acts, surrogate_fit, victim_fit
+from robeval.engine.modules import EvaluationModule, Stage
+from robeval.engine.plan import CERTIFICATE, Catalog, Cell, surrogate_fit, victim_fit
 from robeval.engine.precision import trainer_arguments
 from robeval.engine.progress import Watcher
 from robeval.engine.quiet import quiet_lightning
 from robeval.engine.sources import module_digest, source_digest
-from robeval.engine.train import Trainings, private_randomness, threads_for
-from robeval.errors import DataError, PluginError, RobevalError
-from robeval.plugins.contracts import Attack
-from robeval.plugins.data import Dataset
-from robeval.plugins.threat import Budget, ThreatModel
-from robeval.plugins.views import View, restore_weights, under_attack, weights_of
+from robeval.engine.stages import Stages
+from robeval.engine.train import Trainings, threads_for
+from robeval.errors import RobevalError
 from robeval.results.files import file_checksum
 from robeval.results.records import CellRecord
 from robeval.results.store import Rows, RunFolder
-from robeval.seeding import Seed
 
 _HERE = Path(__file__).parent
-ENGINE_FILES = ("modules.py", "figures.py", "evaluate.py", "counters.py", "derived.py")
+ENGINE_FILES = (
+    "modules.py",
+    "budget.py",
+    "figures.py",
+    "evaluate.py",
+    "stages.py",
+    "counters.py",
+    "derived.py",
+)
 
 
 class Evaluator:
@@ -54,17 +52,12 @@ class Evaluator:
         self.experiment, self.catalog, self.cache = experiment, catalog, cache
         self.folder, self.watcher = folder, watcher
         self.trainings = Trainings(catalog, cache, experiment.execution, watcher)
-        self._hardened: dict[tuple[Fit, str], nn.Module] = {}
-        self._clean: dict[tuple[Fit, str], dict[int, Any]] = {}
-        self._originals: dict[Fit, nn.Module] = {}
-        self._preparations: dict[int, tuple[nn.Module, list[tuple[Any, int, str, Prepared]]]] = {}
-        self._examples: dict[str, Batch] = {}
+        self.stages = Stages(experiment, catalog, self.trainings, watcher)
 
     def share(self, other: Evaluator) -> None:
         """Use the trained and hardened victims of another evaluator."""
         self.trainings = other.trainings
-        self._hardened = other._hardened
-        self._preparations, self._originals = other._preparations, other._originals
+        self.stages.share(other.stages)
 
     def execute(self, cell: Cell) -> tuple[CellRecord, bool]:
         """The cell's record, and whether it was there already."""
@@ -122,134 +115,6 @@ class Evaluator:
             },
         )
 
-    def stage(self, cell: Cell) -> Stage:
-        """Everything a cell needs, trained and hardened."""
-        fit = victim_fit(cell, self.catalog)
-        judged = self.judged(cell)
-        attack = None if cell.attack == CERTIFICATE else self.catalog.attack(cell.attack)
-        surrogate = surrogate_fit(cell, self.catalog)
-        attacked = judged
-        if surrogate:
-            attacked = self.trainings.victim(surrogate)
-        elif cell.knowledge == "oblivious":
-            attacked = self.trainings.victim(victim_fit(cell, self.catalog, defended=False))
-        elif cell.counter == "straight-through":
-            attacked = self._relayed(cell, fit, judged)
-        defense = self.catalog.defense(cell.defense)
-        draws = COUNTER_DRAWS if cell.counter == "expectation" else defense.draws
-        seed = Seed(cell.seed).child("attack", cell.attack.name)
-        return Stage(
-            domain=self.catalog.domain.against(self.trainings.victim(fit)),
-            attack=attack,
-            attacked=attacked,
-            judged=judged,
-            threat=attack.grant if attack else ThreatModel("none", Budget("radius", "", 0.0), goal="none"),
-            budget=cell.budget,
-            seed=seed,
-            transfers=surrogate is not None,
-            draws=draws if cell.counter == "expectation" or defense.gradient == "expectation" else 1,
-            original=lambda: self._original(cell),
-            prepared=self._prepared(cell, attack, attacked, seed) if attack and attack.preparation else None,
-            clean_answers={}
-            if attack is not None and acts(attack, "tamper")
-            else self._clean_answers(cell, fit),
-        )
-
-    def judged(self, cell: Cell) -> nn.Module:
-        """The defended victim that a cell's examples are judged by."""
-        if cell.members:
-            return self.judged(cell.members[0])
-        fit = victim_fit(cell, self.catalog)
-        attack = None if cell.attack == CERTIFICATE else self.catalog.attack(cell.attack)
-        if attack is not None and acts(attack, "tamper"):
-            return self._tampered(cell, fit, attack)
-        return self.hardened(fit, cell.defense)
-
-    def hardened(self, fit: Fit, defense: Any) -> nn.Module:
-        """The victim of a training as it is deployed under a defense."""
-        key = (fit, str(defense))
-        if key not in self._hardened:
-            self._hardened[key] = self._harden(fit, defense, self.trainings.victim(fit))
-        return self._hardened[key].eval()
-
-    def examples(self, cell: Cell) -> Batch:
-        """The test examples of a cell: a seeded choice of `max_examples`, in the dataset's order."""
-        name = str(cell.dataset)
-        if name not in self._examples:
-            self._examples[name] = chosen_examples(
-                self.catalog.dataset(cell.dataset), self.experiment.max_examples
-            )
-        return self._examples[name]
-
-    def _harden(self, fit: Fit, defense: Any, victim: nn.Module) -> nn.Module:
-        plugin = self.catalog.defense(defense)
-        if not acts(plugin, "harden"):
-            return victim
-        seed = Seed(fit.seed).child("harden", defense.name)
-        with self.watcher.task(f"preparing {defense}"), private_randomness(seed):
-            given = weights_of(victim)
-            hardened: nn.Module = returned(
-                plugin.harden(victim, self.trainings.data(fit), seed), nn.Module, plugin, "harden"
-            )
-        if restore_weights(victim, given):
-            raise PluginError(
-                f"{type(plugin).__name__}.harden changed the weights of the victim it was given, which other cells "
-                "use too; work on deepcopy(victim)"
-            )
-        return hardened.eval()
-
-    def _tampered(self, cell: Cell, fit: Fit, attack: Attack[Any]) -> nn.Module:
-        seed = Seed(cell.seed).child("tamper", cell.attack.name)
-        own = deepcopy(self.trainings.victim(fit))
-        victim = returned(attack.tamper(own, cell.budget, seed), nn.Module, attack, "tamper").eval()
-        return self._harden(fit, cell.defense, victim).eval()
-
-    def _original(self, cell: Cell) -> nn.Module:
-        """A frozen copy of the victim before it was defended."""
-        fit = victim_fit(cell, self.catalog, defended=False)
-        if fit not in self._originals:
-            copy = deepcopy(self.trainings.victim(fit)).eval()
-            self._originals[fit] = copy.requires_grad_(False)
-        return self._originals[fit]
-
-    def _relayed(self, cell: Cell, fit: Fit, judged: nn.Module) -> nn.Module:
-        """The defended victim with a gradient past the stage where it gets lost."""
-        soft = self.trainings.victim(fit)
-        examples = self.examples(cell).select(slice(0, PROBED))
-        return StraightThrough(judged, soft, locate(judged, soft, self.catalog.domain, examples))
-
-    def _prepared(self, cell: Cell, attack: Attack[Any], attacked: nn.Module, seed: Seed) -> Prepared:
-        """What the attack learns of this victim beforehand, once for all attacks that learn the same."""
-        preparation = attack.preparation
-        assert preparation is not None
-        known = self._preparations.setdefault(id(attacked), (attacked, []))[1]
-        for other, seed_value, access, found in known:
-            if (other, seed_value, access) == (preparation, cell.seed, attack.grant.access):
-                return found
-        data = self.trainings.data(victim_fit(cell, self.catalog))
-        seed = Seed(cell.seed).child("prepare", type(preparation).__name__)
-        view: View[Any] = View(
-            attacked,
-            self.catalog.domain,
-            replace(attack.grant, queries=None),
-            data.split("train").ids,
-            self.watcher.passes,
-            total=preparation.queries,
-        )
-        started = time.perf_counter()
-        with self.watcher.task(f"preparing {cell.attack} on {cell.defense}"), private_randomness(seed):
-            before = weights_of(attacked)
-            with under_attack(attacked), threads_for(attacked):
-                result = preparation(view, data, seed)
-            view.close()
-            restore_weights(attacked, before)
-        found = Prepared(result, int(view.queries.sum()), time.perf_counter() - started)
-        known.append((preparation, cell.seed, attack.grant.access, found))
-        return found
-
-    def _clean_answers(self, cell: Cell, fit: Fit) -> dict[int, Any]:
-        return self._clean.setdefault((fit, str(cell.defense)), {})
-
     def _refused(self, cell: Cell) -> CellRecord:
         record = blank_record(cell, self.catalog, error=cell.refused)
         self.folder.keep_cell("n/a", record, {})
@@ -289,7 +154,7 @@ class Evaluator:
             [self.folder.rows(member.id) for member in cell.members],
             headline.column,
             headline.direction == "lower",
-            self.examples(cell),
+            self.stages.examples(cell),
         )
         record = worst_record(cell, self.catalog, rows, winner, [r for _, r in kept])
         files = {"parquet": rows.to_parquet()}
@@ -314,10 +179,10 @@ class Evaluator:
         return replace(stage, attack=attack)
 
     def _computed(self, cell: Cell, key: str) -> CellRecord:
-        stage = self.stage(cell)
+        stage = self.stages.stage(cell)
         if cell.source is not None:
             stage = self._read_off(cell, stage)
-        examples = self.examples(cell)
+        examples = self.stages.examples(cell)
         size = self.experiment.execution.batch_size
         count = -(-len(examples) // size)
         found: dict[int, Rows] = {}
@@ -393,17 +258,3 @@ def _filled(chunks: list[Rows], examples: Batch, size: int) -> list[Rows]:
         )
         for number, rows in enumerate(chunks)
     ]
-
-
-def chosen_examples(dataset: Dataset, most: int | None) -> Batch:
-    """At most `most` test examples, chosen by a hash of their ids, in the dataset's order."""
-    examples = dataset.split("test")
-    twice = [name for name, count in Counter(examples.ids).items() if count > 1]
-    if twice:
-        raise DataError(
-            f"the test split names an example twice: '{twice[0]}'; every example needs an id of its own"
-        )
-    if most is None or len(examples) <= most:
-        return examples
-    lots = Seed(0).child("examples").draws(examples.ids).bits(1).squeeze(1)
-    return examples.select(torch.sort(lots.argsort()[:most]).values)

@@ -14,16 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from robeval.arrays import Batch, is_finite, per_example
+from robeval.engine.budget import check_budget, must_be_measured
 from robeval.engine.pace import bare_seconds
 from robeval.errors import AccessError, PluginError, QueryBudgetSpent, UsageError
-from robeval.plugins.contracts import Attack, Certifies, Domain, NoAttack, Trial
+from robeval.plugins.contracts import Attack, Certifies, Domain, Trial
 from robeval.plugins.threat import ThreatModel
 from robeval.plugins.views import View, restore_weights, under_attack, weights_of
 from robeval.results.store import Rows
 from robeval.seeding import Seed
-
-TOLERANCE = 1e-4
-"""Relative slack of a budget: float32 positions hundreds of metres from the origin round at 1e-5."""
 
 
 @dataclass
@@ -110,7 +108,7 @@ def attacked_rows(
     observed["in_training_mode"] = float(any(module.training for module in stage.judged.modules()))
 
     spent, over, malformed = check_budget(domain, stage.threat, stage.budget, original, adversarial)
-    observed["budget_unmeasured"] = float(_must_be_measured(attack, stage.threat, spent))
+    observed["budget_unmeasured"] = float(must_be_measured(attack, stage.threat, spent))
     invalid = over | malformed
     observed |= {"over_budget": float((over & ~malformed).sum()), "malformed": float(malformed.sum())}
     observed["invalid"] = float(invalid.sum())
@@ -223,40 +221,6 @@ def _without_gradient(attack: Attack[Any], threat: ThreatModel) -> str:
 
 def _beside(original: Callable[[], nn.Module], device: torch.device) -> nn.Module:
     return original().to(device)
-
-
-def check_budget(
-    domain: Domain[Any], threat: ThreatModel, budget: float, clean: Batch, adversarial: Batch
-) -> tuple[Mapping[str, Tensor], Tensor, Tensor]:
-    """What was spent, who is over budget, who is NaN or malformed: measured by the domain, not by the attack."""
-    spent = {name: value.detach().cpu().double() for name, value in domain.spent(clean, adversarial).items()}
-    limits = {threat.budget.name: budget} | dict.fromkeys(threat.constraints, 1.0)
-    over = torch.zeros(len(clean), dtype=torch.bool)
-    malformed = torch.zeros(len(clean), dtype=torch.bool)
-    for name, limit in limits.items():
-        if name not in spent:
-            continue
-        over |= spent[name] > limit * (1 + TOLERANCE) + TOLERANCE * TOLERANCE
-    known = {problem: where.cpu() for problem, where in domain.problems(clean).items()}
-    for problem, where in domain.problems(adversarial).items():
-        malformed |= where.cpu() & ~known.get(problem, torch.zeros_like(malformed))
-    for name, value in spent.items():
-        # Infinite: it touched what this measure's threat may not touch. That another threat may not is no fault.
-        malformed |= ~value.isfinite() if name in limits else value.isnan()
-    return spent, over, malformed
-
-
-def _must_be_measured(attack: Attack[Any], threat: ThreatModel, spent: Mapping[str, Tensor]) -> bool:
-    """Whether nobody measured the budget. Raises PluginError when an attack on inputs names an unknown measure."""
-    if isinstance(attack, NoAttack):
-        return False
-    unknown = [name for name in (threat.budget.name, *threat.constraints) if name not in spent]
-    if unknown and type(attack).perturb is not Attack.perturb:
-        raise PluginError(
-            f"{type(attack).__name__} limits '{unknown[0]}', which the domain does not measure. "
-            f"It measures: {', '.join(spent)}"
-        )
-    return bool(unknown)
 
 
 def _clean_answer(

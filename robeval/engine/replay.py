@@ -39,7 +39,7 @@ def trial(
             f"cell '{cell_id}' ({cell}) was made by other code, data or weights than are here now, "
             "so what it shows cannot be drawn again. Run the experiment again first."
         )
-    examples = evaluator.examples(cell)
+    examples = evaluator.stages.examples(cell)
     place = {name: number for number, name in enumerate(examples.ids)}
     missing = [name for name in example_ids if name not in place]
     if missing:
@@ -51,7 +51,7 @@ def trial(
     path = folder / f"artifacts/{cell_id}.safetensors"
     changed = {name: value[rows] for name, value in load_file(path).items()} if path.is_file() else {}
     adversarial = clean.replace(**changed)
-    victim = evaluator.judged(cell)
+    victim = evaluator.stages.judged(cell)
     with torch.no_grad():
         answers = victim(clean), victim(adversarial)
     return plan.catalog.domain, Trial(victim, clean, adversarial, *answers)

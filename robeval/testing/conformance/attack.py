@@ -8,7 +8,7 @@ import re
 import torch
 
 from robeval.arrays import Batch
-from robeval.engine.modules import check_budget
+from robeval.engine.budget import check_budget
 from robeval.plugins.contracts import NoAttack
 from robeval.plugins.views import weights_of
 from robeval.seeding import Seed

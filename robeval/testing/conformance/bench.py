@@ -131,7 +131,7 @@ class Bench:
     @cached_property
     def stage(self) -> Stage:
         """Victim, defense and attack, ready."""
-        return self.evaluator.stage(self.cell)
+        return self.evaluator.stages.stage(self.cell)
 
     @property
     def domain(self) -> Domain[Any]:
@@ -141,7 +141,7 @@ class Bench:
     @cached_property
     def examples(self) -> Batch:
         """A few test examples."""
-        return self.evaluator.examples(self.cell)
+        return self.evaluator.stages.examples(self.cell)
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -176,7 +176,11 @@ def training_works(bench: Bench) -> None:
     data.train_batch_size = min(data.train_batch_size, 8)
     with global_randomness(0):
         loss: Any = module.training_step(next(iter(data.train_dataloader())), 0)
-        expect(bool(torch.isfinite(loss)), f"its first loss is {float(loss.detach())}", "Look for a logarithm of zero")
+        expect(
+            bool(torch.isfinite(loss)),
+            f"its first loss is {float(loss.detach())}",
+            "Look for a logarithm of zero",
+        )
         loss.backward()
     moved = [p for p in victim.parameters() if p.grad is not None and bool((p.grad != 0).any())]
     expect(

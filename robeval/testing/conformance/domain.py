@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from robeval.engine.modules import TOLERANCE
+from robeval.engine.budget import TOLERANCE
 from robeval.errors import AccessError, RobevalError
 from robeval.plugins.contracts import Trial
 from robeval.plugins.specs import PluginSpec
