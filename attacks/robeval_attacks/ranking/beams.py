@@ -1,7 +1,7 @@
 """Beam search over token sequences, all examples, beams and candidates in one tensor."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -24,6 +24,7 @@ class Beams(NamedTuple):
     alive: Tensor
 
 
+@runtime_checkable
 class Task(Protocol):
     """What a beam search asks for."""
 

@@ -37,7 +37,7 @@ def flip(
     """
     ids, score = start.clone(), reader.scores(row, start)
     active = torch.arange(len(row), device=row.device)
-    trace = [score]
+    trace = [score.clone()]
     for _ in range(sweeps):
         before = score[active]
         for place in range(ids.shape[1]):

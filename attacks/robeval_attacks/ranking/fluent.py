@@ -17,8 +17,8 @@ from robeval_attacks.ranking.reader import Reader, full
 
 Proposals = Literal["lm", "grad", "both"]
 
-REACH = 20.0
-"""The most that one unit of coherence is worth: log-probabilities below -20 count as -20."""
+REACH = 10.0
+"""The most that one unit of coherence is worth: log-probabilities below -10 count as -10."""
 ADAM = (0.9, 0.999, 1e-8)
 ROWS = 4096
 
@@ -161,17 +161,32 @@ class Fluent:
         total = total.masked_fill(~extensions.allowed, -torch.inf)
         if self.next_sentence is None or taste.coherence == 0:
             return total
-        # Coherence moves a sum by at most this much, so only what is that near to the kept ones can be kept.
-        reach = taste.coherence * REACH
-        flat_total = total.flatten(1)
-        last_kept = flat_total.topk(min(self.width, flat_total.shape[1]), dim=1).values[:, -1:]
-        asked = ((flat_total >= last_kept - reach) & flat_total.isfinite()).flatten().nonzero().squeeze(1)
-        extra = torch.zeros(total.numel(), device=total.device)
-        extra[asked] = taste.coherence * self._coherence(row[asked], ids[asked])
-        return total + extra.view(total.shape)
+        return self._with_coherence(total, row, ids)
+
+    def _with_coherence(
+        self, total: Float[Tensor, "batch beams candidates"], row: Tensor, ids: Tensor
+    ) -> Float[Tensor, "batch beams candidates"]:
+        """The sums with coherence, exact for all that can be kept; -inf for the rest, which is most of them.
+
+        Coherence moves a sum by a limited amount, so what is farther than that below the last one kept is out.
+        """
+        taste = self.taste
+        bare = total.flatten(1)
+        gain = taste.coherence * REACH if taste.next_form == "minus_not_next" else 0.0
+        count = min(self.width, bare.shape[1])
+        exact = torch.full_like(bare, -torch.inf)
+        sure = torch.zeros_like(bare, dtype=torch.bool).scatter_(1, bare.topk(count, dim=1).indices, True)
+        for _ in range(2):
+            asked = (sure & bare.isfinite() & exact.isinf()).flatten().nonzero().squeeze(1)
+            value = taste.coherence * self._coherence(row[asked], ids[asked])
+            exact.view(-1)[asked] = bare.flatten()[asked] + value
+            last_kept = exact.topk(count, dim=1).values[:, -1:]
+            sure = bare + gain >= last_kept
+        return exact.view(total.shape)
 
     def _coherence(self, row: Tensor, ids: Tensor) -> Float[Tensor, " rows"]:
-        assert self.next_sentence is not None
+        if self.next_sentence is None or not len(row):
+            return torch.zeros(len(row), device=ids.device)
         values = []
         for part_row, part_ids in zip(torch.split(row, ROWS), torch.split(ids, ROWS), strict=True):
             passage, trigger = self.passage.select(part_row), full(part_ids)
@@ -184,7 +199,7 @@ class Fluent:
             values.append(
                 value.masked_fill(~passage.mask.any(dim=1), 0.0) if passage.mask.shape[1] else value * 0
             )
-        return torch.cat(values) if values else torch.zeros(0, device=ids.device)
+        return torch.cat(values)
 
     def check(
         self, ids: Int64[Tensor, "batch beams length"], value: Float[Tensor, "batch beams"]

@@ -32,6 +32,7 @@ class Searching(Attack[RankingBatch]):
     queries: Annotated[
         int, Field(ge=0, description="ranked lists that the victim is asked for, to imitate it")
     ] = Imitate.lists
+    imitation_steps: Annotated[int, Field(ge=1, description="training steps on these lists")] = Imitate.steps
     tries: Annotated[
         int, Field(ge=1, description="texts per target that the victim is asked to rank; the best one counts")
     ] = 1
@@ -48,8 +49,8 @@ class Searching(Attack[RankingBatch]):
 
     @property
     def preparation(self) -> Imitate | None:
-        """The imitation, shared by all attacks that ask for as many lists."""
-        return Imitate(lists=self.queries) if self.surrogate == "imitation" else None
+        """The imitation, shared by all attacks that ask for as many lists and train as long."""
+        return Imitate(self.queries, self.imitation_steps) if self.surrogate == "imitation" else None
 
     def ranker(self, view: View[RankingBatch]) -> NeuralRanker:
         """What to search on. Raises UsageError when that is a victim without word vectors."""

@@ -21,7 +21,8 @@ class PAT(Searching):
     """Grow a trigger word by word: a language model proposes, an imitation of the victim and coherence choose.
 
     The ranker reads the trigger alone, as published, and the trigger is put in front of the passage. Its gradient
-    stage hardly changes anything at the published step size (`gradient_step=1` does); use `pat-plus` to claim robustness.
+    stage hardly changes anything at the published step size (`gradient_step=1` does); use `pat-plus` to
+    claim robustness.
 
     Source: Liu et al., "Order-Disorder: Imitation Adversarial Attacks for Black-box Neural Ranking Models",
     arXiv:2209.06506; weights as in the authors' command line.

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from robeval.domains.ranking.batch import NOBODY, RankedLists, Ranking, RankingBatch, ranked_lists
+from robeval.domains.ranking.batch import NOBODY, Ranking, RankingBatch, ranked_lists
 from robeval.domains.ranking.corpus import Corpus
 from robeval.domains.ranking.ranker import NeuralRanker
 from robeval.domains.ranking.tokens import Tokens
@@ -31,7 +31,7 @@ ASKED = 32
 START_STEPS = 80
 """Training steps on the first stage's lists, before the victim is asked anything."""
 
-SNIPPET, VARIED = (1, 8), 0.25
+SNIPPET, VARIED = (4, 10), 0.25
 """Tokens of a cut passage or of the words before it, and the share of passages that is varied in either way."""
 
 Start = Literal["first-stage", "straight"]
@@ -119,12 +119,10 @@ def ask(view: View[Any], queries: RankingBatch, most: int, seed: Seed) -> Answer
     """At most `most` ranked lists; fewer where the query budget ends before."""
     asked, orders, truncated = [queries.query[:0]], [queries.candidates[:0]], False
     for part in _questions(queries, most, seed):
-        answer = _answered(view, part)
-        got = 0 if answer is None else len(answer.order)
-        if answer is not None:
-            asked.append(part.query[:got])
-            orders.append(answer.order.cpu())
-        if got < len(part):
+        order = _answered(view, part)
+        asked.append(part.query[: len(order)])
+        orders.append(order)
+        if len(order) < len(part):
             truncated = True
             break
     return Answers(torch.cat(asked), torch.cat(orders), truncated)
@@ -158,17 +156,20 @@ def _about_others(part: RankingBatch, seed: Seed) -> RankingBatch:
     return part.replace(candidates=candidates, target=torch.zeros_like(part.target))
 
 
-def _answered(view: View[Any], part: RankingBatch) -> RankedLists | None:
-    """The lists of as many rows as the budget allows; None when it allows none."""
-    size = len(part)
-    while size:
+def _answered(view: View[Any], part: RankingBatch) -> Int64[Tensor, "answered length"]:
+    """The lists of the first rows, as many as the budget allows."""
+    found, start, size = [part.candidates[:0]], 0, len(part)
+    while start < len(part) and size:
         try:
-            answer = view(part.select(slice(0, size)))
+            answer = view(part.select(slice(start, start + size)))
         except QueryBudgetSpent:
             size //= 2
             continue
-        return ranked_lists(answer) if isinstance(answer, Ranking) else answer
-    return None
+        lists = ranked_lists(answer) if isinstance(answer, Ranking) else answer
+        found.append(lists.order.cpu())
+        start += size
+        size = min(size, len(part) - start)
+    return torch.cat(found)
 
 
 def train(
@@ -202,7 +203,7 @@ def _moving(share: float) -> Any:
     """An exponential average that forgets its start: early steps count only until later ones come."""
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: int) -> None:
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
         weight = max(1 / (int(count) + 1), 1 - share)
         for old, new in zip(averaged, current, strict=True):
             if old.is_floating_point():
