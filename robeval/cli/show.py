@@ -126,6 +126,8 @@ def facts(entry: Entry, cls: Any) -> dict[str, str]:
         found["acts on"] = ", ".join(_places(entry.kind, cls)) or "nothing (the reference)"
     if entry.kind == "defense":
         found["gradient"] = f"{cls.gradient} (how an adaptive attacker differentiates it)"
+    if entry.kind == "check":
+        found["asks"] = cls.question
     if entry.kind == "victim":
         found["training"] = _training(cls)
     found["domain"] = "every" if entry.domain == "*" else entry.domain

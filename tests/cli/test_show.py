@@ -99,6 +99,6 @@ def test_every_built_in_has_a_card(robeval: Run, key: tuple[str, str]) -> None:
     assert "(no docstring)" not in outcome.out
     assert facts(entry, cls)["defined in"] == f"{cls.__module__}:{cls.__qualname__}"
     words = example(entry, cls).split()
-    assert words[:2] == ["robeval", "run"]
+    assert words[:2] == ["robeval", "audit" if entry.kind == "check" else "run"]
     if entry.kind != "domain":
         assert PluginSpec.parse(words[-1]).name == entry.short
