@@ -17,16 +17,6 @@ from robeval.seeding import Seed
 from robeval_defenses.diffusion.captions import known_captions, some_captions
 from robeval_defenses.diffusion.parts import trained_parameters
 
-TEMPLATES = (
-    "{}",
-    "a {}",
-    "the {}",
-    "a photo of a {}",
-    "picture of a {}",
-    "image of the {}",
-    "a drawing of a {}",
-)
-
 
 class Edit(NamedTuple):
     """Which states are to be read as which others, and which as before."""
@@ -45,47 +35,51 @@ class Uce(Defense):
     of the victim is edited when it is deployed, within a second.
 
     Source: Gandikota et al., "Unified Concept Editing in Diffusion Models", arXiv:2308.14761.
-    Differs: the sum over p is its mean times the number of c, so that the weights do not depend on the number of
-    captions. `ends` also edits the end tokens behind the word, which know the concept too (the authors' code edits
-    the last word only).
+    Differs: the concept's states are those of its word in captions of the training split, the guide's those in
+    the same captions with the word exchanged (the authors use the bare word in a few templates); `behind` edits the
+    places behind the word too, which know the concept as well. The sum over p is its mean times the number of c, so
+    that the weights do not depend on the number of captions.
     """
 
-    guide: Annotated[str, Field(description="what the concept is read as; empty: nothing")] = ""
+    guide: Annotated[str, Field(description="what the concept's word is exchanged for; empty: left out")] = ""
     erase: Annotated[float, Field(gt=0, description="weight of the concept")] = 1.0
-    preserve: Annotated[float, Field(ge=0, description="weight of other captions")] = 1.0
+    preserve: Annotated[float, Field(ge=0, description="weight of other captions")] = 0.3
     ridge: Annotated[float, Field(gt=0, description="weight of staying with the old matrix")] = 0.5
-    ends: Annotated[bool, Field(description="edit the end tokens behind the word as well")] = True
-    captions: Annotated[int, Field(ge=0, description="other captions whose words are kept")] = 64
+    behind: Annotated[bool, Field(description="edit what stands behind the word as well")] = True
+    captions: Annotated[
+        int, Field(ge=1, description="captions that name the concept, and as many others")
+    ] = 64
 
     def harden(self, victim: nn.Module, data: Dataset, seed: Seed) -> nn.Module:
         """A copy of the victim with edited matrices."""
         edited = copy.deepcopy(victim)
         model = generator(edited)
         known = known_captions(data)
+        naming, others = (
+            some_captions(texts, self.captions, seed.child(name))
+            for name, texts in (("naming", known.naming), ("others", known.others))
+        )
         with torch.no_grad():
-            states, instead = self._erased(model, known.concept)
-            others = some_captions(known.others, self.captions, seed.child("captions"))
-            kept = word_states(model, others, ends=self.ends) if others else states[:0]
+            states, instead = self.erased(model, known.concept, naming)
+            edit = Edit(states, instead, word_states(model, others, ends=self.behind))
             for weight in trained_parameters(model, "unet-x-strict").values():
-                weight.copy_(self.solved(weight, Edit(states, instead, kept)))
+                weight.copy_(self.solved(weight, edit))
         return edited
 
-    def _erased(self, model: LatentDiffusion, concept: str) -> tuple[Tensor, Tensor]:
-        """The concept's states in every template, and those of `guide` in the same places."""
-        named = tuple(template.format(concept) for template in TEMPLATES)
-        guided = tuple(" ".join(template.format(self.guide).split()) for template in TEMPLATES)
-        if not self.guide:
-            guided = ("",) * len(TEMPLATES)
-        states, ends = states_of(model, named)
-        other, other_ends = states_of(model, guided)
-        rows = torch.arange(len(named), device=states.device)
-        found, instead = [states[rows, ends - 1]], [other[rows, other_ends - 1]]
-        if self.ends:
-            behind = torch.arange(states.shape[1], device=states.device) >= ends[:, None]
-            last = other[rows, -1][:, None].expand_as(states)
-            found.append(states[behind])
-            instead.append(last[behind])
-        return torch.cat(found), torch.cat(instead)
+    def erased(
+        self, model: LatentDiffusion, concept: str, naming: tuple[str, ...]
+    ) -> tuple[Float[Tensor, "erased features"], Float[Tensor, "erased features"]]:
+        """The states of the concept's word and behind it, and those in the same places with `guide` in its stead."""
+        parts = [f" {text} ".partition(f" {concept} ") for text in naming]
+        states, word = states_of(model, tuple(f"{before}{concept}".strip() for before, _, _ in parts), naming)
+        guided = tuple(" ".join(f"{before} {self.guide} {after}".split()) for before, _, after in parts)
+        other, place = states_of(
+            model, tuple(f"{before} {self.guide}".strip() for before, _, _ in parts), guided
+        )
+        column = torch.arange(states.shape[1], device=states.device).expand(len(states), -1)
+        chosen = column >= word[:, None] if self.behind else column == word[:, None]
+        source = (column - word[:, None] + place[:, None]).clamp(0, states.shape[1] - 1)
+        return states[chosen], other.gather(1, source[..., None].expand_as(other))[chosen]
 
     def solved(self, weight: Float[Tensor, "out features"], edit: Edit) -> Float[Tensor, "out features"]:
         """The minimiser for one matrix."""
@@ -98,18 +92,21 @@ class Uce(Defense):
 
 
 def states_of(
-    model: LatentDiffusion, texts: tuple[str, ...]
+    model: LatentDiffusion, beginnings: tuple[str, ...], texts: tuple[str, ...]
 ) -> tuple[Float[Tensor, "texts length features"], Int64[Tensor, " texts"]]:
-    """Hidden states of texts, and where each one's first end token stands."""
-    tokens = text_tokens.encoded(model.tokenizer, texts, model.length).to(model.alphas.device)
-    return model.encode(model.embed(tokens)), text_tokens.first_end(model.tokenizer, tokens)
+    """Hidden states of texts, and where the last word of each one's beginning stands (0, the start, for none)."""
+    tokens, begun = (
+        text_tokens.encoded(model.tokenizer, each, model.length).to(model.alphas.device)
+        for each in (texts, beginnings)
+    )
+    return model.encode(model.embed(tokens)), text_tokens.first_end(model.tokenizer, begun) - 1
 
 
 def word_states(
     model: LatentDiffusion, texts: tuple[str, ...], *, ends: bool
 ) -> Float[Tensor, "states features"]:
     """The states of all words of some texts, one row each; with `ends` those of the end tokens too."""
-    states, first_end = states_of(model, texts)
+    states, last = states_of(model, texts, texts)
     place = torch.arange(states.shape[1], device=states.device)
-    wanted: Bool[Tensor, "texts length"] = (place > 0) & (ends | (place < first_end[:, None]))
+    wanted: Bool[Tensor, "texts length"] = (place > 0) & (ends | (place <= last[:, None]))
     return states[wanted]

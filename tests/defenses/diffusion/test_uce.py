@@ -9,8 +9,9 @@ from robeval.domains.diffusion.victims.base import generator
 from robeval.domains.diffusion.victims.small import Small
 from robeval.plugins.data import TrainingOnly
 from robeval.seeding import Seed
+from robeval_defenses.diffusion.captions import known_captions
 from robeval_defenses.diffusion.parts import trained_parameters
-from robeval_defenses.diffusion.uce import Edit, Uce, states_of, word_states
+from robeval_defenses.diffusion.uce import Edit, Uce, word_states
 
 
 def test_the_edit_is_the_ridge_solution() -> None:
@@ -45,30 +46,53 @@ def test_a_copy_is_edited_and_only_keys_and_values(victim: Small, training: Trai
     assert moved == set(trained_parameters(generator(edited), "unet-x-strict"))
 
 
-@pytest.mark.parametrize("ends", [True, False])
-def test_the_concept_is_read_as_the_guide(victim: Small, training: TrainingOnly, ends: bool) -> None:
-    """Keys of the concept's word get much nearer to the guide's; with `ends` also behind the word."""
-    options = Uce(guide="square", erase=100.0, preserve=1.0, ridge=1e-4, ends=ends, captions=16)
+@pytest.mark.parametrize("behind", [True, False])
+def test_the_concept_is_read_as_the_guide(victim: Small, training: TrainingOnly, behind: bool) -> None:
+    """Keys of the concept's word get much nearer to the guide's; with `behind` those of what follows do too."""
+    options = Uce(guide="square", erase=100.0, preserve=1.0, ridge=1e-4, behind=behind, captions=64)
     edited = generator(options.harden(victim, training, Seed(0)))
     name, new = next(iter(trained_parameters(edited, "unet-x-strict").items()))
     old = trained_parameters(victim, "unet-x-strict")[name]
+    naming = known_captions(training).naming[:8]
     with torch.no_grad():
-        (asked, guide), end = states_of(victim, ("a photo of a circle", "a photo of a square"))
-        places = range(int(end[0]) - 1, 16) if ends else [int(end[0]) - 1]
-        for place in places:
-            goal = guide[place if place < int(end[0]) else -1]
-            gap = (asked[place] @ new.T - goal @ old.T).norm() / (asked[place] @ old.T - goal @ old.T).norm()
-            assert float(gap) < 0.4
+        asked, guide = options.erased(victim, "circle", naming)
+        before, after = ((asked @ weight.T - guide @ old.T).norm() for weight in (old, new))
+    assert float(after) < (0.9 if behind else 0.2) * float(before)
+
+
+def test_words_are_exchanged_in_their_places(victim: Small) -> None:
+    """The states behind the guide stand for those behind the concept, however many words either has."""
+    text = ("a photo of a circle small red",)
+    with torch.no_grad():
+        asked = victim.encode_text(text)[0]
+        for guide, place in (("square", 5), ("", 4), ("red square", 6)):
+            words = " ".join(f"a photo of a {guide} small red".split())
+            other = victim.encode_text((words,))[0]
+            places = [min(place + number, 15) for number in range(16 - 5)]
+            states, instead = Uce(guide=guide).erased(victim, "circle", text)
+            assert torch.allclose(states, asked[5:], atol=1e-6)
+            assert torch.allclose(instead, other[places], atol=1e-6)
+            states, instead = Uce(guide=guide, behind=False).erased(victim, "circle", text)
+            assert torch.allclose(states, asked[5:6], atol=1e-6)
+            assert torch.allclose(instead, other[place : place + 1], atol=1e-6)
+
+
+def test_a_caption_of_the_concept_alone(victim: Small) -> None:
+    """Without a guide its word is read as the start of the empty caption."""
+    with torch.no_grad():
+        states, instead = Uce(behind=False).erased(victim, "circle", ("circle",))
+        assert torch.allclose(states, victim.encode_text(("circle",))[0, 1:2], atol=1e-6)
+        assert torch.allclose(instead, victim.encode_text(("",))[0, :1], atol=1e-6)
 
 
 def test_states_of_words(victim: Small) -> None:
     """The start has none; ends only when asked for."""
     with torch.no_grad():
-        states, end = states_of(victim, ("a red circle", "circle"))
-        assert end.tolist() == [4, 2]
-        assert torch.equal(
+        states = victim.encode_text(("a red circle", "circle"))
+        assert torch.allclose(
             word_states(victim, ("a red circle", "circle"), ends=False),
             torch.cat([states[0, 1:4], states[1, 1:2]]),
+            atol=1e-6,
         )
         assert len(word_states(victim, ("a red circle", "circle"), ends=True)) == 30
 
