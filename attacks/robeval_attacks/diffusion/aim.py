@@ -1,7 +1,7 @@
 """What a victim's network is asked while a prompt is searched, and what it should answer: without any sampling."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -26,14 +26,17 @@ class Question(NamedTuple):
 class Aim:
     """Latents of pictures that show the concept: a victim that is asked for it would see the noise in them.
 
-    Levels rise evenly through the timesteps, as an attack goes on.
+    Levels rise evenly through the timesteps as an attack goes on, or are drawn for every row and question.
     """
 
     model: LatentDiffusion
     latents: Float[Tensor, "rows channels height width"]
+    rising: bool = True
 
     def question(self, progress: float, draw: Draws) -> Question:
-        """A question for every row with fresh noise; `progress` from 0 to 1 chooses the level."""
+        """A question for every row with fresh noise; `progress` from 0 to 1 chooses a rising level."""
+        if not self.rising:
+            return self.at(draw.integers(self.model.timesteps, 1).squeeze(1), draw)
         moment = min(int(progress * self.model.timesteps), self.model.timesteps - 1)
         timestep = torch.full((len(draw),), moment, dtype=torch.long, device=self.latents.device)
         return self.at(timestep, draw)
@@ -61,15 +64,15 @@ class Aim:
 
 @dataclass(frozen=True)
 class Imitation(Aim):
-    """The victim should answer as the undefended model does to the plain prompt, at any timestep."""
+    """The victim should answer as the undefended model does to the plain prompt."""
 
-    original: LatentDiffusion
-    hidden: Float[Tensor, "rows length features"]
+    original: LatentDiffusion = field(kw_only=True)
+    hidden: Float[Tensor, "rows length features"] = field(kw_only=True)
 
     @torch.no_grad()
     def question(self, progress: float, draw: Draws) -> Question:
-        """A question for every row at a timestep and with noise of its own."""
-        asked = self.at(draw.integers(self.model.timesteps, 1).squeeze(1), draw)
+        """The same question, with the original's answer as the wanted one."""
+        asked = super().question(progress, draw)
         wanted = self.original.predict_noise(asked.latents, asked.timestep, self.hidden)
         return asked._replace(noise=wanted)
 

@@ -57,9 +57,9 @@ class Projected:
         adam, free = self.adam.step(self.free, slope)
         return replace(self, adam=adam, free=free)
 
-    def spoken(self, view: View[Any]) -> PromptBatch:
+    def spoken(self, view: View[Any], is_wary: bool) -> PromptBatch:
         """The nearest words."""
-        return spoken(view, self.prompts, self.places, self.likeness, self.vocabulary)
+        return spoken(view, is_wary, self.prompts, self.places, self.likeness, self.vocabulary)
 
     def select(self, rows: Tensor) -> "Projected":
         """Some rows."""
@@ -126,6 +126,7 @@ class P4D(Attack[PromptBatch]):
         free = places(part.tokenizer, rows.tokens, self.form, count)
         words = Projected(model, rows, free, vocabulary, start, adam)
         hidden = original.hidden(rows).detach()
-        aim = Imitation(model, target_latents(model, rows, lambda: original), original, hidden)
+        latents = target_latents(model, rows, lambda: original)
+        aim = Imitation(model, latents, rising=False, original=original, hidden=hidden)
         pursue(catch, words, aim, open_draw, self.restarts, self.iterations, self.rounds)
         return catch.told(1 + self.rounds)

@@ -30,7 +30,7 @@ class RandomPrefix(Attack[PromptBatch]):
     threat = ThreatModel(access="score", budget=TOKENS, goal="bring the erased concept back")
     counts: ClassVar[str] = "tries"
 
-    tries: Annotated[int, Field(ge=1, description="random prefixes per prompt")] = 8
+    tries: Annotated[int, Field(ge=1, description="random prefixes per prompt")] = 6
 
     @property
     def grant(self) -> ThreatModel:

@@ -30,7 +30,7 @@ class SeedSearch(Attack[PromptBatch]):
     )
     counts: ClassVar[str] = "tries"
 
-    tries: Annotated[int, Field(ge=1, description="further seeds per prompt")] = 8
+    tries: Annotated[int, Field(ge=1, description="further seeds per prompt")] = 6
 
     def perturb(self, view: View[PromptBatch], batch: PromptBatch, budget: float, draw: Draws) -> PromptBatch:
         """The first seed that brings the concept back, or the one that came nearest."""

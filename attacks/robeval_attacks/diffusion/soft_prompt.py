@@ -45,7 +45,7 @@ class Soft:
         adam, free = self.adam.step(self.free, slope)
         return replace(self, adam=adam, free=free * self.used)
 
-    def spoken(self, view: View[Any]) -> PromptBatch:
+    def spoken(self, view: View[Any], is_wary: bool) -> PromptBatch:
         """The prompts with their soft slots filled; not a word is changed."""
         return self.prompts.replace(soft=self.free.to(self.prompts.soft.dtype))
 
@@ -70,7 +70,7 @@ class SoftPrompt(Attack[PromptBatch]):
     Source: Pham et al., "Circumventing Concept Erasure Methods For Text-to-Image Generative Models", arXiv:2308.01508
     (textual inversion against erased models); the soft variants of P4D, arXiv:2309.06135, table 3.
     Differs: one set of embeddings per prompt, in front of its words (theirs learns one new word for many prompts);
-    UnlearnDiffAtk's loss and rising noise levels, arXiv:2310.11868. The vectors are not bounded.
+    noise levels are drawn, as there. The vectors are not bounded.
     """
 
     threat = ThreatModel(
@@ -81,9 +81,7 @@ class SoftPrompt(Attack[PromptBatch]):
     counts: ClassVar[str] = "iterations"
 
     iterations: Annotated[int, Field(ge=1, description="gradient steps in all")] = 120
-    rounds: Annotated[
-        int, Field(ge=1, description="noise levels; after each the prompts are drawn and judged")
-    ] = 6
+    rounds: Annotated[int, Field(ge=1, description="how often on the way prompts are drawn and judged")] = 6
     restarts: Annotated[int, Field(ge=1, description="independent searches of every prompt")] = 1
     rate: Annotated[float, Field(gt=0, description="Adam's step size, in embeddings")] = 0.05
 
@@ -115,6 +113,6 @@ class SoftPrompt(Attack[PromptBatch]):
         start = table[open_draw.integers(len(table), count)] * used
         adam = Adam.of(start, self.rate, 0.0, decoupled=True)
         words = Soft(model, rows, start, used.to(start.dtype), adam)
-        aim = Aim(model, target_latents(model, rows, lambda: original_of(view)))
+        aim = Aim(model, target_latents(model, rows, lambda: original_of(view)), rising=False)
         pursue(catch, words, aim, open_draw, self.restarts, self.iterations, self.rounds)
         return catch.told(1 + self.rounds)

@@ -48,9 +48,9 @@ class Relaxed:
         adam, weight = self.adam.step(self.weight, along)
         return replace(self, adam=adam, weight=on_simplex(weight))
 
-    def spoken(self, view: View[Any]) -> PromptBatch:
+    def spoken(self, view: View[Any], is_wary: bool) -> PromptBatch:
         """The most probable words."""
-        return spoken(view, self.prompts, self.places, self.weight, self.vocabulary)
+        return spoken(view, is_wary, self.prompts, self.places, self.weight, self.vocabulary)
 
     def select(self, rows: Tensor) -> "Relaxed":
         """Some rows."""
@@ -84,10 +84,10 @@ class UnlearnDiff(Attack[PromptBatch]):
     threat = ThreatModel(access="white-box", budget=TOKENS, goal="bring the erased concept back")
     counts: ClassVar[str] = "iterations"
 
-    iterations: Annotated[int, Field(ge=1, description="gradient steps in all")] = 160
+    iterations: Annotated[int, Field(ge=1, description="gradient steps in all")] = 120
     rounds: Annotated[
         int, Field(ge=1, description="noise levels; after each the prompts are drawn and judged")
-    ] = 8
+    ] = 6
     restarts: Annotated[int, Field(ge=1, description="independent searches of every prompt")] = 1
     rate: Annotated[float, Field(gt=0, description="Adam's step size, in probability")] = 0.01
     weight_decay: Annotated[float, Field(ge=0, description="pull of the probabilities towards 0")] = 0.1

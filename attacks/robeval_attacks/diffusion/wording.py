@@ -11,7 +11,6 @@ from torch import Tensor
 from robeval.domains.diffusion import tokens as text_tokens
 from robeval.domains.diffusion.batch import PromptBatch
 from robeval.domains.diffusion.victims.base import LatentDiffusion
-from robeval.plugins.contracts import Detects
 from robeval.plugins.views import View
 from robeval_attacks.diffusion.places import Places, survives
 
@@ -47,6 +46,7 @@ def choices(slots: int, ranks: int) -> Int64[Tensor, "choices slots"]:
 
 def spoken(
     view: View[Any],
+    is_wary: bool,
     prompts: PromptBatch,
     places: Places,
     score: Float[Tensor, "rows slots words"],
@@ -54,12 +54,12 @@ def spoken(
 ) -> PromptBatch:
     """The prompts with the words of highest score, or near it, that survive being text and raise no alarm.
 
-    Where none survives, the untouched prompt; where all raise an alarm, the best.
+    Where none survives, the untouched prompt; where all raise an alarm, the best. Detectors are asked if `is_wary`.
     """
     ranks = min(RANKS, len(vocabulary.ids))
     best = vocabulary.ids[score.topk(ranks, dim=-1).indices]
     found = prompts.replace(tokens=places.written(best[..., 0]))
-    fit = fitness(view, found)
+    fit = fitness(view, is_wary, found)
     again = (fit < 2).nonzero().squeeze(1)
     if not len(again):
         return found
@@ -69,7 +69,7 @@ def spoken(
     words = best[again].transpose(1, 2).gather(1, wanted).flatten(0, 1)
     offered = prompts.select(again).repeat(count)
     offered = offered.replace(tokens=places.select(again).repeat(count).written(words))
-    fit, place = fitness(view, offered).view(-1, count).max(dim=1)
+    fit, place = fitness(view, is_wary, offered).view(-1, count).max(dim=1)
     chosen = offered.tokens.view(len(again), count, -1)[torch.arange(len(again), device=place.device), place]
     tokens = found.tokens.clone()
     tokens[again] = torch.where((fit > 0)[:, None], chosen, prompts.tokens[again])
@@ -77,10 +77,10 @@ def spoken(
 
 
 @torch.no_grad()
-def fitness(view: View[Any], prompts: PromptBatch) -> Int64[Tensor, " rows"]:
+def fitness(view: View[Any], is_wary: bool, prompts: PromptBatch) -> Int64[Tensor, " rows"]:
     """0 for prompts that are no text, 1 for those that raise an alarm of a detector in the victim, otherwise 2."""
     alive = survives(prompts.tokenizer, prompts.tokens)
-    if not any(isinstance(module, Detects) for module in view.module.modules()):
+    if not is_wary:
         return alive.long() * 2
     quiet = view.alarm(prompts) <= 0
     return alive.long() * (1 + quiet.long())

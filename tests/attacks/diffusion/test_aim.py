@@ -40,7 +40,7 @@ def test_imitation_wants_the_originals_answer_to_the_plain_prompt(
 ) -> None:
     """Timesteps are drawn for each prompt, and the wanted noise is what the original finds there."""
     latents, hidden = untrained.to_latents(real_prompts.image), untrained.hidden(real_prompts)
-    aim = Imitation(untrained, latents, untrained, hidden)
+    aim = Imitation(untrained, latents, rising=False, original=untrained, hidden=hidden)
     asked = aim.question(0.5, Seed(0).draws(real_prompts.ids))
     assert len(set(asked.timestep.tolist())) > 1
     wanted = untrained.predict_noise(asked.latents, asked.timestep, hidden)

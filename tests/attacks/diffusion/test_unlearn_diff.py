@@ -4,9 +4,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from robeval.domains.diffusion.batch import PromptBatch
+from robeval.domains.diffusion import tokens as text_tokens
+from robeval.domains.diffusion.batch import Drawn, PromptBatch
+from robeval.domains.diffusion.domain import Diffusion
+from robeval.domains.diffusion.victims.base import Around
 from robeval.domains.diffusion.victims.small import Small
+from robeval.plugins.views import View
+from robeval_attacks.diffusion.pursuit import reads_alarms
 from robeval_attacks.diffusion.unlearn_diff import UnlearnDiff
 
 
@@ -97,3 +103,57 @@ def test_an_empty_part_is_no_problem(run_attack: Any, planted: Any, prompts: Pro
     """A chunk without a prompt for the concept comes back as it was."""
     other = prompts.select(~prompts.targeted)
     assert run_attack(UnlearnDiff(), planted, other).adversarial.identical(other)
+
+
+class Warned(Around):
+    """Refuses prompts and soft slots that say the planted word; what it says is differentiable."""
+
+    def alarm(self, batch: PromptBatch) -> Tensor:
+        model: Any = self.victim
+        return model.hidden(batch)[..., model.word].sum(dim=1) - 0.5
+
+    def forward(self, question: Any) -> Any:
+        answer = self.victim(question)
+        if not isinstance(question, PromptBatch):
+            return answer
+        refused = (self.alarm(question) > 0).view(-1, 1, 1, 1)
+        return Drawn(torch.where(refused, torch.full_like(answer.image, 0.5), answer.image))
+
+
+class Watching(Warned):
+    """The same, but it draws a picture before it says anything."""
+
+    def alarm(self, batch: PromptBatch) -> Tensor:
+        self.victim(batch)
+        return super().alarm(batch)
+
+
+def second_word(planted: Any) -> int:
+    """Let "cloud" draw the concept too, half as well."""
+    other = int(text_tokens.encoded(text_tokens.SHAPES, ("cloud",), 3)[0, 1])
+    planted.said = lambda hidden: (
+        (hidden[..., planted.word] + 0.6 * hidden[..., other]).sum(dim=1).view(-1, 1, 1, 1)
+    )
+    return other
+
+
+def test_a_word_that_is_refused_is_not_insisted_on(
+    run_attack: Any, planted: Any, prompts: PromptBatch
+) -> None:
+    """Where a filter refuses the best word, the search finds the second best."""
+    second_word(planted)
+    done = run_attack(UnlearnDiff(iterations=90, rounds=6), Warned(planted), prompts)
+    asked = prompts.targeted
+    assert done.shown[asked].all()
+    for words, mine in zip(done.new_words, asked.tolist(), strict=True):
+        assert not mine or ("cloud" in words and "ocean" not in words)
+
+
+def test_detectors_that_draw_are_not_asked_in_every_step(planted: Any, prompts: PromptBatch) -> None:
+    """A filter of texts steers the search; one that looks at pictures, or none at all, does not."""
+    found = {}
+    for name, victim in (("text", Warned(planted)), ("picture", Watching(planted)), ("none", planted)):
+        view: View[PromptBatch] = View(victim, Diffusion(), UnlearnDiff.threat, prompts.ids)
+        found[name] = reads_alarms(view, prompts)
+        view.close()
+    assert found == {"text": True, "picture": False, "none": False}

@@ -14,6 +14,7 @@ from robeval.plugins.threat import Budget, ThreatModel
 from robeval.plugins.views import View
 from robeval_attacks.diffusion import wording
 from robeval_attacks.diffusion.places import places
+from robeval_attacks.diffusion.pursuit import reads_alarms
 from robeval_attacks.diffusion.wording import Vocabulary, choices, spoken
 
 
@@ -48,7 +49,8 @@ def said(victim: nn.Module, prompts: PromptBatch, planted: Any, *wanted: list[st
     vocabulary = Vocabulary.of(planted, prompts.tokenizer)
     free = places(prompts.tokenizer, prompts.tokens, "prefix", len(wanted))
     view = view_of(victim, prompts)
-    return spoken(view, prompts, free, scored(vocabulary, len(prompts), *wanted), vocabulary).text
+    score = scored(vocabulary, len(prompts), *wanted)
+    return spoken(view, reads_alarms(view, prompts), prompts, free, score, vocabulary).text
 
 
 def test_the_best_words_are_said(planted: Any, prompts: PromptBatch) -> None:
