@@ -13,7 +13,7 @@ from robeval.domains.diffusion.batch import Drawn, PromptBatch
 from robeval.domains.diffusion.judging import judge_of
 from robeval.domains.diffusion.metrics import Seen, everything_right, kid_shares, seen
 from robeval.errors import AccessError
-from robeval.plugins.contracts import Defaults, Domain, Metric, Trial
+from robeval.plugins.contracts import Defaults, Domain, Metric, Probes, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,10 +58,16 @@ class Diffusion(Domain[PromptBatch]):
     defaults: ClassVar[Defaults] = Defaults(
         dataset="synthetic",
         victim="small",
-        attacks=("none",),
+        attacks=("none", "random-prefix", "unlearn-diff", "ring-a-bell"),
         defenses=("none",),
         max_examples=96,
         small=("synthetic:train=64,prompts=3,retained=3", "small:steps=3,sampling_steps=2"),
+    )
+    probes: ClassVar[Probes] = Probes(
+        random="random-prefix:tries=1",
+        black_box="random-prefix",
+        strong="unlearn-diff",
+        weak="unlearn-diff:iterations=1",
     )
 
     def score(self, trial: Trial[PromptBatch]) -> Mapping[str, Tensor]:
