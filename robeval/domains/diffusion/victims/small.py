@@ -98,7 +98,9 @@ class Small(LatentDiffusion):
         """AdamW on one cycle."""
         trained = [*self.unet.parameters(), *self.text_encoder.parameters()]
         optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, betas=(0.9, 0.99))
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=self.steps + 1)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.learning_rate, total_steps=self.steps + 1, pct_start=0.1, cycle_momentum=False
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def on_train_start(self) -> None:
