@@ -10,6 +10,9 @@ from robeval.domains.diffusion.batch import PromptBatch
 from robeval.domains.diffusion.judging import is_present, presence
 from robeval.plugins.views import View
 
+DECIMALS = 4
+"""To which a picture's probability counts."""
+
 
 class Catch:
     """The best prompt of every example: one that brings the concept back, or else the one that comes nearest.
@@ -43,8 +46,9 @@ class Catch:
         rows = self.open
         image = self.view(found).image
         shows = is_present(found, image).view(len(rows), -1)
-        # The probability alone could rank a picture that another class wins above one that shows the concept.
-        score = presence(found, image).double().view(len(rows), -1) + shows
+        # The probability alone could rank a picture that another class wins above one that shows the concept. Equal
+        # pictures (a guard's grey) differ by rounding only, and by that no prompt may win: it hangs on the batch.
+        score = presence(found, image).double().round(decimals=DECIMALS).view(len(rows), -1) + shows
         top, place = score.max(dim=1)
         better = top > self.score[rows]
         first = torch.arange(len(rows), device=rows.device) * score.shape[1]

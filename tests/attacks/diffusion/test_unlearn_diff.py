@@ -12,6 +12,7 @@ from robeval.domains.diffusion.domain import Diffusion
 from robeval.domains.diffusion.victims.base import Around
 from robeval.domains.diffusion.victims.small import Small
 from robeval.plugins.views import View
+from robeval_attacks.diffusion import catch
 from robeval_attacks.diffusion.pursuit import reads_alarms
 from robeval_attacks.diffusion.unlearn_diff import UnlearnDiff
 
@@ -75,17 +76,21 @@ def test_a_prompt_without_room_stays(run_attack: Any, planted: Any, prompts: Pro
 
 
 def test_the_batch_gives_what_each_prompt_gives_alone(
-    run_attack: Any, world: Any, untrained: Small, real_prompts: PromptBatch
+    run_attack: Any, untrained: Small, real_prompts: PromptBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against a real network in double precision, the words do not depend on the neighbours."""
     attack = UnlearnDiff(iterations=4, rounds=2)
+    # The judge is sure of nothing in the pictures of an untrained network: let brightness count.
+    monkeypatch.setattr(catch, "presence", lambda batch, image: image.flatten(1).mean(dim=1) * 100)
     untrained.double()
     try:
         batch = real_prompts.replace(image=real_prompts.image.double(), soft=real_prompts.soft.double())
         together = run_attack(attack, untrained, batch).adversarial
-        alone = run_attack(attack, untrained, batch.select([3])).adversarial
-        assert torch.equal(alone.tokens[0], together.tokens[3])
-        assert not torch.equal(alone.tokens[0], batch.tokens[3])
+        changed = (together.tokens != batch.tokens).any(dim=1).nonzero().flatten().tolist()
+        assert changed
+        for row in changed[:2]:
+            alone = run_attack(attack, untrained, batch.select([row])).adversarial
+            assert torch.equal(alone.tokens[0], together.tokens[row])
     finally:
         untrained.float()
 
