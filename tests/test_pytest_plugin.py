@@ -88,6 +88,7 @@ def run(project: Path) -> Pytest:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_ADDOPTS": "",
         "COLUMNS": "200",
     }
 

@@ -111,7 +111,7 @@ class View(Generic[B]):
         Differentiable; add it to a white-box attack's loss as a penalty. Raises AccessError with other access.
         """
         total = next(iter(batch.tensors().values())).new_zeros(len(batch), dtype=torch.float32)
-        for module in self.module.modules():
+        for module in self._granted().modules():
             if isinstance(module, Detects):
                 total = total + module.alarm(batch).clamp_min(0)
         return total
@@ -143,14 +143,18 @@ class View(Generic[B]):
     @property
     def module(self) -> nn.Module:
         """The (defended) victim itself: weights, submodules, gradients. White-box access only."""
+        victim = self._granted()
+        if self._watching is None:
+            self._watching = victim.register_forward_pre_hook(self._asked_directly)
+        return victim
+
+    def _granted(self) -> nn.Module:
         if self._threat.access != "white-box":
             raise AccessError(
                 f"this attack's threat model grants access '{self._threat.access}' "
                 f"({MEANING[self._threat.access]}), but it reached for the module. "
                 "Declare ThreatModel(access='white-box') if the attacker has the weights."
             )
-        if self._watching is None:
-            self._watching = self._victim.register_forward_pre_hook(self._asked_directly)
         return self._victim
 
     @property

@@ -51,7 +51,7 @@ def test_the_farthest_point_of_a_box_is_a_corner() -> None:
 def test_the_box_of_a_linear_victim_has_the_known_size(scenes, steady, data) -> None:
     """Constant velocity at step t moves by sqrt((1+t)² + t²) times the radius, and spreads alike."""
     options = RandomisedSmoothing(
-        certificate_samples=8000, sigma_m=0.25, certificate_radius_m=0.1, confidence=0.9
+        guarantee="limit", certificate_samples=8000, sigma_m=0.25, certificate_radius_m=0.1, confidence=0.9
     )
     batch = scenes(1)
     low, high = options.harden(steady, data, Seed(0))._box(batch.observation(), 1)
@@ -112,7 +112,7 @@ def test_certificate_leaves_unknown_steps_out(scenes, steady, data) -> None:
     batch = scenes(2)
     batch.present[0, 0, -1] = False
     batch.track[0, 0, -1] = 1e6
-    bound = RandomisedSmoothing().harden(steady, data, Seed(0)).certify(batch)
+    bound = RandomisedSmoothing(guarantee="limit").harden(steady, data, Seed(0)).certify(batch)
     assert bound["fde"].isnan().tolist() == [True, False]
     assert bound["fbd"].isnan().tolist() == [True, False]
     assert bound["ade"].max() < 100
