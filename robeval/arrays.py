@@ -119,6 +119,21 @@ class Batch:
             for name, value in mine.items()
         )
 
+    def changed(self, other: Batch) -> Tensor:
+        """Which rows differ from `other`'s in a tensor or a text (NaN equals NaN): bool [batch], on the CPU."""
+        differs = torch.zeros(len(self), dtype=torch.bool)
+        theirs = other._per_example()
+        for name, value in self._per_example().items():
+            if isinstance(value, Tensor):
+                mine, old = per_example(value), per_example(theirs[name])
+                same = (mine == old) | ((mine != mine) & (old != old))
+                differs |= ~same.all(dim=1).cpu()
+            else:
+                differs |= torch.tensor(
+                    [a != b for a, b in zip(value, theirs[name], strict=True)], dtype=torch.bool
+                )
+        return differs
+
 
 def per_example(value: Tensor) -> Tensor:
     """`value` flattened to [batch, features]: one row per example whatever its shape was."""

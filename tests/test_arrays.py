@@ -121,6 +121,17 @@ def test_identity_is_bit_for_bit_and_nan_equals_nan(walks: Walk) -> None:
     assert not walks.identical(walks.select([0, 1]))
 
 
+def test_changed_rows_are_found_in_tensors_texts_and_nan(walks: Walk) -> None:
+    """A row has changed when one of its values, texts or NaN positions has; NaN equals NaN."""
+    holed = walks.path.clone()
+    holed[1, 1, 1] = float("nan")
+    assert walks.replace(path=holed).changed(walks).tolist() == [False, True, False, False]
+    assert walks.replace(path=holed).changed(walks.replace(path=holed.clone())).tolist() == [False] * 4
+    assert walks.replace(label=tuple("stuw")).changed(walks).tolist() == [
+        a != b for a, b in zip("stuw", walks.label, strict=True)
+    ]
+
+
 def test_per_example_has_one_row_an_example() -> None:
     """Whatever the shape was."""
     assert per_example(torch.zeros(4, 3, 2)).shape == (4, 6)

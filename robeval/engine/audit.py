@@ -94,7 +94,7 @@ def attacked(plan: Plan, evaluator: Evaluator) -> list[Cell]:
     for cell in plan.cells:
         if cell.refused or cell.members or cell.attack == CERTIFICATE:
             continue
-        if plan.catalog.attack(cell.attack).grant.goal == "none":
+        if not plan.catalog.attack(cell.attack).perturbs:
             continue
         if evaluator.folder.finished(cell.id, evaluator.key(cell)) is not None:
             found.append(cell)

@@ -11,11 +11,13 @@ from robeval.engine.plan import CERTIFICATE, WORST_OF, Catalog, Cell
 from robeval.plugins.contracts import Certifies, Domain, Metric, NoAttack
 from robeval.plugins.threat import Budget
 from robeval.results.records import BudgetRecord, CellRecord, Cost, Evidence, Figure, Status, Verdict
-from robeval.results.store import Rows
+from robeval.results.store import MEASURED, Rows
 from robeval.statistics.intervals import Column, intervals
 from robeval.trust.checks import judge
 from robeval.trust.facts import Facts
 
+MEMORY_NOTES = ("split_for_memory", "over_max_memory")
+"""Examples that were attacked in smaller batches than asked, or that took more than they may."""
 NO_COST = Cost(forward=0, backward=0, queries=0, seconds=0)
 
 
@@ -64,6 +66,7 @@ def finished_record(cell: Cell, catalog: Catalog, rows: Rows, judged: Any) -> Ce
     for note in " ".join(rows.texts["note"]).split():
         notes[note] = notes.get(note, 0) + 1
     observed = rows.observed
+    notes |= {name: int(observed[name]) for name in MEMORY_NOTES if observed.get(name)}
     return blank_record(cell, catalog, judged).model_copy(
         update={
             "n": len(rows),
@@ -83,9 +86,17 @@ def finished_record(cell: Cell, catalog: Catalog, rows: Rows, judged: Any) -> Ce
             "verdict": verdict,
             "evidence": [Evidence(check=f.check, severity=f.severity, message=f.message) for f in findings],
             "notes": notes,
+            "measures": _measures(rows),
             "observed": dict(sorted(observed.items())),
         }
     )
+
+
+def _measures(rows: Rows) -> dict[str, Figure]:
+    """What the attack measured of itself: means with intervals."""
+    names = [name for name in rows.columns if name.startswith(MEASURED)]
+    told = [Metric(name.removeprefix(MEASURED), "", "higher", "", value=name) for name in names]
+    return figures(told, rows)
 
 
 def _overhead(observed: Mapping[str, float]) -> float | None:
@@ -160,7 +171,7 @@ def _facts(cell: Cell, catalog: Catalog, rows: Rows) -> Facts:
         access=threat.access if threat else "none",
         budget=cell.budget,
         budget_unit=threat.budget.unit if threat else "",
-        is_attack=not certificate and not isinstance(catalog.attack(cell.attack), NoAttack),
+        is_attack=not certificate and catalog.attack(cell.attack).perturbs,
         transfers=not certificate and bool(catalog.attack(cell.attack).transfers_from),
         n=len(rows),
         headline=headline.name,

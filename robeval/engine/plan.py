@@ -188,6 +188,12 @@ class Plan:
                 found.setdefault(fit)
         return list(found)
 
+    @property
+    def note(self) -> str:
+        """What the figures can be read for, where the experiment is a profile of the domain."""
+        name = self.experiment.profile
+        return f"profile {name}: {self.catalog.domain.defaults.profiles[name].meaning}" if name else ""
+
 
 def make_plan(experiment: Experiment, registry: Registry) -> Plan:
     """All combinations, impossible ones marked with the reason.
@@ -206,7 +212,7 @@ def make_plan(experiment: Experiment, registry: Registry) -> Plan:
 
 def with_defaults(experiment: Experiment, catalog: Catalog) -> Experiment:
     """The experiment with every name checked and the domain's defaults where it said nothing."""
-    defaults = catalog.domain.defaults
+    defaults = catalog.domain.defaults.under(experiment.profile)
 
     def chosen(kind: str, given: tuple[PluginSpec, ...], usual: tuple[str, ...]) -> tuple[PluginSpec, ...]:
         wanted = given or tuple(PluginSpec.parse(text) for text in usual)
@@ -259,7 +265,7 @@ def _rows(experiment: Experiment, catalog: Catalog) -> Iterator[tuple[PluginSpec
         attack = catalog.attack(spec)
         asks = attack.grant.access not in ("none", "data", "weights")
         own = attack.grant.budget.default
-        budgets = (own,) if attack.grant.goal == "none" else (experiment.budgets or (own,))
+        budgets = (own,) if not attack.perturbs else (experiment.budgets or (own,))
         for budget in budgets:
             source = max(budgets) if attack.minimal and budget < max(budgets) else None
             for knowledge in experiment.knowledge if asks and not attack.transfers_from else ("adaptive",):

@@ -37,8 +37,10 @@ def _worst_of(cells: Sequence[Cell], catalog: Catalog) -> Iterator[Cell]:
     pools: dict[Any, dict[Any, list[Cell]]] = {}
     levels: dict[Any, dict[str, None]] = {}
     for cell in cells:
-        grant = None if cell.attack == CERTIFICATE else catalog.attack(cell.attack).grant
-        if grant is None or grant.goal == "none" or grant.access not in STRENGTH:
+        if cell.attack == CERTIFICATE or not catalog.attack(cell.attack).perturbs:
+            continue
+        grant = catalog.attack(cell.attack).grant
+        if grant.access not in STRENGTH:
             continue
         # An attack that asks nothing has no knowledge to differ in: it stands in both rows.
         asks = grant.access != "none" and not catalog.attack(cell.attack).transfers_from

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from robeval.arrays import Batch
+from robeval.errors import UsageError, nearest
 from robeval.plugins.threat import Budget, ThreatModel
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Attack(Generic[B]):
     """The option that counts its steps; the audit asks for one step. Without such an option it has none."""
     minimal: ClassVar[bool] = False
     """Whether it returns the smallest perturbation that it finds: one run then gives a whole security curve."""
+    perturbs: ClassVar[bool] = True
+    """False: it only learns or measures (an extraction, the clean row), and no robustness is read off its row."""
 
     @property
     def grant(self) -> ThreatModel:
@@ -178,6 +181,22 @@ class Trial(Generic[B]):
 
 
 @dataclass(frozen=True)
+class Profile:
+    """A named variant of a domain's default run, for `robeval run DOMAIN --profile NAME`.
+
+    What is None stays as the domain has it.
+    """
+
+    meaning: str
+    """What its figures can be read for, and what not: it stands in the report's head."""
+    dataset: str | None = None
+    victim: str | None = None
+    attacks: tuple[str, ...] | None = None
+    defenses: tuple[str, ...] | None = None
+    max_examples: int | None = None
+
+
+@dataclass(frozen=True)
 class Defaults:
     """What `robeval run DOMAIN` runs when nothing else is said; plugin specs as on the command line."""
 
@@ -188,6 +207,25 @@ class Defaults:
     max_examples: int = 96
     small: tuple[str, str] | None = None
     """Dataset and victim that are there within seconds, for checks and examples; None: the usual ones."""
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+
+    def under(self, profile: str | None) -> Defaults:
+        """The same with what a profile says instead; as they are without a name.
+
+        Raises UsageError for an unknown profile, with the nearest.
+        """
+        if profile is None:
+            return self
+        if profile not in self.profiles:
+            near = nearest(profile, self.profiles)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise UsageError(
+                f"no profile '{profile}'.{hint} Known here: {', '.join(self.profiles) or 'none'}"
+            )
+        chosen = self.profiles[profile]
+        said = {name: getattr(chosen, name) for name in ("dataset", "victim", "attacks", "defenses")}
+        said["max_examples"] = chosen.max_examples
+        return replace(self, **{name: value for name, value in said.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -269,6 +307,7 @@ class NoAttack(Attack[Any]):
     """
 
     threat = ThreatModel(access="none", budget=Budget("nothing", "", 0.0), goal="none")
+    perturbs = False
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class View(Generic[B]):
         """Fields of the batch that gradients were taken by."""
         self.submitted: B | None = None
         self.notes: dict[str, Tensor] = {}
+        self.measures: dict[str, Tensor] = {}
         self._traced: Tensor | None = None
         self._progress = progress
         self._victim = victim
@@ -202,6 +203,15 @@ class View(Generic[B]):
         places = self._places(batch)
         self.notes.setdefault(status, torch.zeros(len(self._queries), dtype=torch.bool))
         self.notes[status][places[where.cpu()]] = True
+
+    def measure(self, name: str, batch: B, values: Tensor) -> None:
+        """Keep a figure of the attack's own for some rows (an imitation's agreement, say); means are reported. [rows].
+
+        It says something of the attack and never of the defense.
+        """
+        places = self._places(batch)
+        self.measures.setdefault(name, torch.full((len(self._queries),), torch.nan, dtype=torch.float64))
+        self.measures[name][places] = values.detach().double().cpu()
 
     def watch(self, variable: Tensor, batch: B) -> Tensor:
         """The same tensor, its gradient observed per row of `batch`, and counted as one pass forward of every row.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robeval.report.matrix import Row, families, ordered_rows, row_of, short_names
-from robeval.report.numbers import amount, span
+from robeval.report.numbers import amount, measured, span
 from robeval.results.records import CellRecord, Summary
 
 Kind = Literal["invalid", "suspicious", "failed", "n/a"]
@@ -118,6 +118,8 @@ class Spent:
     examples: int
     invalid: int
     notes: dict[str, int]
+    measures: dict[str, str]
+    """What the attack measured of itself: one cell's figure with its interval, or the span of several cells."""
     passes: str
     winners: dict[str, int]
     """Of a worst-of row: on how many examples each attack was the worst, most first."""
@@ -153,6 +155,7 @@ class Spent:
             found.append(f"prepared with {amount(self.prepared_queries)} queries in {took}, in all")
         counts = {"invalid, scored as failed attacks": self.invalid} if self.invalid else {}
         counts |= {name.replace("_", " "): count for name, count in self.notes.items()}
+        found += [f"{name} {figure}" for name, figure in self.measures.items()]
         return found + [f"{count} of {self.examples} examples {name}" for name, count in counts.items()]
 
 
@@ -190,9 +193,22 @@ def _spent(rows: Sequence[Row], cells: Sequence[CellRecord]) -> Spent:
         examples=sum(cell.n for cell in done),
         invalid=sum(cell.invalid for cell in done),
         notes=_counted(cell.notes for cell in done),
+        measures=_measures(done),
         passes=span([cell.cost.forward + cell.cost.backward for cell in done]),
         winners={called[name]: winners[name] for name in sorted(winners, key=lambda name: -winners[name])},
     )
+
+
+def _measures(cells: Sequence[CellRecord]) -> dict[str, str]:
+    found = {}
+    for name in dict.fromkeys(name for cell in cells for name in cell.measures):
+        told = [cell.measures[name] for cell in cells if name in cell.measures]
+        values = sorted({f"{figure.value:.2f}" for figure in told if figure.value is not None}, key=float)
+        if len(told) == 1:
+            found[name] = measured(told[0])
+        elif values:
+            found[name] = values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}"
+    return found
 
 
 def _counted(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -43,7 +43,7 @@ def markdown(
     tables = matrices(summary, folder, chosen_metrics(summary, metrics), by_group=by_group)
     state = "" if run.complete else " (not finished)"
     about = f"{progress(summary)}{state} · {run.seconds:.0f} s · robeval {run.environment.robeval}"
-    lines = [f"# robeval · {_safe(run.name)}", "", about]
+    lines = [f"# robeval · {_safe(run.name)}", "", about, *(["", _safe(run.note)] if run.note else [])]
     for matrix in tables:
         lines += _matrix(matrix, by_budget=by_budget)
         if not matrix.group:

@@ -43,6 +43,14 @@ def bounds(figure: Figure, metric: MetricRecord) -> str:
     return f"[{number(figure.low, metric)}, {number(figure.high, metric)}]"
 
 
+def measured(figure: Figure) -> str:
+    """A figure of the attack's own: ``0.42 [0.38, 0.46] (n 40)``."""
+    if figure.value is None:
+        return "–"
+    inside = "" if figure.low is None or figure.high is None else f" [{figure.low:.2f}, {figure.high:.2f}]"
+    return f"{figure.value:.2f}{inside} (n {figure.n})"
+
+
 def amount(value: float) -> str:
     """A cost: ``0``, ``1.5``, ``202``, ``12,800``."""
     return f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:.1f}"

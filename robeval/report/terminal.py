@@ -110,6 +110,7 @@ def _head(summary: Summary, width: int) -> Iterator[Text]:
     versions = [f"{name} {version}" for name, version in made.packages.items() if name in ("torch", "numpy")]
     about = [progress(summary), f"{run.seconds:.0f} s", f"robeval {made.robeval}", *versions, made.device]
     yield from paragraph(" · ".join(about) + state, width, style="dim")
+    yield from paragraph(run.note, width, style="yellow")
 
 
 def _matrix(everything: Matrix, costs: Sequence[Spent], width: int, *, by_budget: bool) -> Iterator[Text]:

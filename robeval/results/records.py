@@ -102,6 +102,9 @@ class CellRecord(_Record):
     evidence: list[Evidence]
     threat: str = Field(default="", description="the attack's threat model in one line")
     notes: dict[str, int] = Field(default={}, description="examples by what the attack said of them")
+    measures: dict[str, Figure] = Field(
+        default={}, description="what the attack measured of itself (an imitation's agreement, say): means"
+    )
     counter: str = Field(
         default="", description="the counter-measure that the attacker took against a lost gradient"
     )
@@ -133,6 +136,7 @@ class RunRecord(_Record):
     schema_: int = Field(default=SCHEMA, alias="schema")
     name: str
     command: str = Field(description="the command that repeats the run")
+    note: str = Field(default="", description="what the figures can be read for, where a profile was run")
     experiment: dict[str, Any]
     environment: Environment
     metrics: list[MetricRecord] = Field(default=[], description="the domain's metrics, the headline first")

@@ -11,114 +11,66 @@ runs/<name>/
 
 from __future__ import annotations
 
-import io
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from robeval.errors import StoreError, UsageError
 from robeval.results.files import checksum, file_checksum, write_atomically
 from robeval.results.journal import Journal
+from robeval.results.lock import NAMES, held
+from robeval.results.places import mirror_of, shown
 from robeval.results.records import CellRecord, RunRecord
+from robeval.results.rows import TEXTS as TEXTS
+from robeval.results.rows import Rows as Rows
 
-TEXTS = ("example", "cluster", "group", "status", "note")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Per-example outcomes: texts and numbers by column, one entry per example, and the adversarial tensors.
-
-    `observed` are sums over the examples that the trust checks read.
-    """
-
-    texts: Mapping[str, Sequence[str]]
-    columns: Mapping[str, np.ndarray]
-    adversarial: Mapping[str, np.ndarray]
-    observed: Mapping[str, float]
-
-    def __len__(self) -> int:
-        return len(self.texts["example"])
-
-    @classmethod
-    def join(cls, parts: Sequence[Rows]) -> Rows:
-        """All examples in order. A column that only some parts have is NaN in the others."""
-        names = list(dict.fromkeys(name for part in parts for name in part.columns))
-        kept = [name for name in parts[0].adversarial if all(name in part.adversarial for part in parts)]
-        observed: dict[str, float] = {}
-        for part in parts:
-            for name, value in part.observed.items():
-                observed[name] = observed.get(name, 0.0) + value
-        return cls(
-            {name: [text for part in parts for text in part.texts[name]] for name in TEXTS},
-            {
-                name: np.concatenate([part.columns.get(name, np.full(len(part), np.nan)) for part in parts])
-                for name in names
-            },
-            {name: np.concatenate([part.adversarial[name] for part in parts]) for name in kept},
-            observed,
-        )
-
-    def at(self, places: Sequence[int]) -> Rows:
-        """Some examples: texts and numbers only."""
-        rows = np.asarray(places, dtype=np.intp)
-        return Rows(
-            {name: [values[place] for place in places] for name, values in self.texts.items()},
-            {name: np.asarray(value)[rows] for name, value in self.columns.items()},
-            {},
-            {},
-        )
-
-    def to_bytes(self) -> bytes:
-        """One safetensors document."""
-        tensors = {
-            f"column.{name}": np.asarray(value, dtype=np.float64) for name, value in self.columns.items()
-        }
-        tensors |= {f"adversarial.{name}": np.ascontiguousarray(v) for name, v in self.adversarial.items()}
-        about = {"texts": json.dumps(dict(self.texts)), "observed": json.dumps(dict(self.observed))}
-        return save(tensors, metadata=about)
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> Rows:
-        """The inverse of `to_bytes`."""
-        tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-        parts: dict[str, dict[str, np.ndarray]] = {"column": {}, "adversarial": {}}
-        for name, value in tensors.items():
-            kind, _, rest = name.partition(".")
-            parts[kind][rest] = value
-        return cls(
-            json.loads(header["texts"]), parts["column"], parts["adversarial"], json.loads(header["observed"])
-        )
-
-    def to_parquet(self) -> bytes:
-        """The public per-example table."""
-        table = pa.table(
-            {**{k: list(v) for k, v in self.texts.items()}, **dict(sorted(self.columns.items()))}
-        )
-        stream = io.BytesIO()
-        pq.write_table(table, stream, compression="zstd")
-        return stream.getvalue()
+MEASURED = "measured."
+"""Columns of what an attack measured of itself."""
+SEGMENT_BYTES = 64 * 1024
+"""At a URL a journal can only be replaced as a whole, so it is begun anew when it is so long."""
 
 
 class RunFolder:
-    """One run on disk."""
+    """One run on disk; in a mirror, whatever is written is sent to its URL at once."""
 
     def __init__(self, path: Path, writer: int = 0) -> None:
         """Each process that writes has a journal of its own; 0 is the main one."""
-        self.path = path
-        self.journal = Journal(path / (f"journal.{writer}.jsonl" if writer else "journal.jsonl"))
+        self.path, self.writer = path, writer
+        self.mirror = mirror_of(path)
+        self.journal = self._new_journal()
         self._cells: dict[str, dict[str, Any]] = {}
         self._chunks: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
         self._read: dict[Path, int] = {}
         self.refresh()
+
+    def _new_journal(self) -> Journal:
+        if self.mirror is None:
+            return Journal(self.path / (f"journal.{self.writer}.jsonl" if self.writer else "journal.jsonl"))
+        # Writers on several machines must not replace each other's.
+        return Journal(self.path / f"journal.{self.writer}-{uuid.uuid4().hex[:12]}.jsonl")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Be the one process that writes here, and know all that others wrote before.
+
+        Raises UsageError, which names the holder, when another process has it.
+        """
+        if self.mirror is None:
+            self._check_is_run_folder()  # a folder of somebody else's gets no lock of ours
+        with held(self.path, self.mirror):
+            if self.mirror is not None:
+                self.mirror.update()
+                self._forget_events()
+            self.refresh()
+            yield
 
     def refresh(self) -> None:
         """Take in what other processes have written since."""
@@ -132,8 +84,15 @@ class RunFolder:
             self._remember(event)
 
     def adopt(self, event: dict[str, Any]) -> None:
-        """Take in one event that another process has written."""
+        """Take in one event that another process has written, perhaps on another machine."""
+        if self.mirror is not None:
+            absent = [name for name, recorded in event["files"].items() if not self._has(name, recorded)]
+            self.mirror.fetch([self.mirror.name(self.path / name) for name in absent])
         self._remember(event)
+
+    def _has(self, name: str, recorded: str) -> bool:
+        path = self.path / name
+        return path.is_file() and file_checksum(path) == recorded
 
     def event(self, cell: str) -> dict[str, Any] | None:
         """The journal's line of a finished cell."""
@@ -143,6 +102,11 @@ class RunFolder:
         event = event | {"at": time.time_ns()}
         self.journal.append(event)
         self._remember(event)
+        if self.mirror is not None:
+            content = self.journal.path.read_bytes()
+            self.mirror.send(self.journal.path, content)
+            if len(content) > SEGMENT_BYTES:
+                self.journal = self._new_journal()
 
     def _remember(self, event: dict[str, Any]) -> None:
         if event["kind"] == "cell":
@@ -150,41 +114,62 @@ class RunFolder:
         elif event["kind"] == "chunk":
             self._chunks.setdefault((event["cell"], event["key"]), {})[event["chunk"]] = event
 
+    def _check_is_run_folder(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file; --out names a folder.")
+        if (self.path / "experiment.json").is_file() or not self.path.exists():
+            return
+        if any(path.name not in NAMES for path in self.path.iterdir()):
+            where = shown(self.path)
+            raise UsageError(f"{where} is not empty and is not a run folder. Choose another --out.")
+
     def claim(self, experiment: Mapping[str, Any], *, fresh: bool = False) -> None:
         """Make the folder this experiment's.
 
         Raises UsageError when it holds another experiment's run or is not a run folder at all.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{self.path} is a file; --out names a folder.")
+        self._check_is_run_folder()
         marker = self.path / "experiment.json"
         mine = json.dumps(experiment, sort_keys=True, indent=1)
-        if marker.is_file() and not fresh:
-            if marker.read_text() != mine:
-                raise UsageError(
-                    f"{self.path} holds the run of another experiment. "
-                    "Choose another --out, or add --fresh to replace it."
-                )
-        elif self.path.exists() and not marker.is_file() and any(self.path.iterdir()):
-            raise UsageError(f"{self.path} is not empty and is not a run folder. Choose another --out.")
         if fresh:
             self._forget()
-        write_atomically(marker, mine.encode())
+        elif marker.is_file() and marker.read_text() != mine:
+            raise UsageError(
+                f"{shown(self.path)} holds the run of another experiment. "
+                "Choose another --out, or add --fresh to replace it."
+            )
+        self._write("experiment.json", mine.encode())
 
-    def _forget(self) -> None:
-        for path in self.path.glob("journal*.jsonl"):
-            path.unlink()
+    def _forget_events(self) -> None:
         self._read.clear()
         self._cells.clear()
         self._chunks.clear()
+
+    def _forget(self) -> None:
+        gone = list(self.path.glob("journal*.jsonl"))
         for folder, ending in (
             ("cells", "json"),
             ("examples", "parquet"),
             ("artifacts", "safetensors"),
             ("chunks", "*"),
         ):
-            for path in (self.path / folder).glob(f"*.{ending}"):
-                path.unlink()
+            gone += (self.path / folder).glob(f"*.{ending}")
+        self._remove(gone)
+        self._forget_events()
+
+    def _write(self, name: str, content: bytes, *, final: bool = False) -> str:
+        """A file as a whole, here and at the URL; returns its checksum."""
+        total = write_atomically(self.path / name, content)
+        if self.mirror is not None:
+            self.mirror.send(self.path / name, content, final=final)
+        return total
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        if self.mirror is not None:
+            self.mirror.remove(paths)
+            return
+        for path in paths:
+            path.unlink(missing_ok=True)
 
     def chunk(self, cell: str, key: str, number: int) -> Rows | None:
         """A finished chunk of this very cell, or None."""
@@ -200,7 +185,7 @@ class RunFolder:
     def keep_chunk(self, cell: str, key: str, number: int, rows: Rows) -> None:
         """Store a chunk; on return it survives a kill."""
         name = f"chunks/{cell}-{number:05d}.safetensors"
-        total = write_atomically(self.path / name, rows.to_bytes())
+        total = self._write(name, rows.to_bytes())
         event = {"kind": "chunk", "cell": cell, "key": key, "chunk": number, "file": name, "sum": total}
         self._note(event)
 
@@ -245,22 +230,24 @@ class RunFolder:
         """Store a finished cell: its record and `files` (by extension: parquet, safetensors)."""
         folders = {"parquet": "examples", "safetensors": "artifacts"}
         sums = {}
-        for ending, folder in folders.items():
-            if ending not in files:
-                (self.path / folder / f"{record.id}.{ending}").unlink(missing_ok=True)
+        old = [
+            self.path / folder / f"{record.id}.{ending}"
+            for ending, folder in folders.items()
+            if ending not in files
+        ]
+        self._remove([path for path in old if path.is_file()])
         for ending, content in files.items():
             name = f"{folders[ending]}/{record.id}.{ending}"
-            sums[name] = write_atomically(self.path / name, content)
+            sums[name] = self._write(name, content, final=True)
         name = f"cells/{record.id}.json"
-        sums[name] = write_atomically(self.path / name, to_json(record))
+        sums[name] = self._write(name, to_json(record), final=True)
         event = {"kind": "cell", "cell": record.id, "key": key, "files": sums}
         self._note(event)
-        for path in (self.path / "chunks").glob(f"{record.id}-*.safetensors"):
-            path.unlink(missing_ok=True)
+        self._remove(list((self.path / "chunks").glob(f"{record.id}-*.safetensors")))
 
     def write_run(self, run: RunRecord) -> None:
         """Write `run.json`."""
-        write_atomically(self.path / "run.json", to_json(run))
+        self._write("run.json", to_json(run))
 
 
 def to_json(record: CellRecord | RunRecord) -> bytes:

@@ -220,6 +220,14 @@ def test_notes_are_kept_per_example() -> None:
     assert view.notes["stationary"].tolist() == [False, True, False]
 
 
+def test_measures_are_kept_per_example() -> None:
+    """What an attack measures stands with its example; the others have none."""
+    view = view_of("none")
+    view.measure("agreement", points("c", "a"), torch.tensor([0.25, 1.0]))
+    assert view.measures["agreement"][[0, 2]].tolist() == [1.0, 0.25]
+    assert view.measures["agreement"][1].isnan()
+
+
 def test_every_question_meets_fresh_noise_and_the_evaluation_meets_round_zero() -> None:
     """An attacker never sees the noise that it is judged under."""
     victim = Victim()

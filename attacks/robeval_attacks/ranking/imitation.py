@@ -19,15 +19,14 @@ from robeval_attacks.ranking.anchored import asked_lists
 from robeval_attacks.ranking.surrogate import Imitate, Imitated, Start
 
 TOP = 10
-HALF = 0.5
 
 
 @dataclass(frozen=True)
 class Imitation(Attack[RankingBatch]):
     """Stage one alone: train a ranker on the victim's lists and say how much the two agree; nothing is perturbed.
 
-    Every target's list is asked for once more and compared with the imitation's own: the status ``half_of_top10``
-    marks targets whose lists share at least half of their first ten passages.
+    Every target's list is asked for once more and compared with the imitation's own: overlap of the first ten, RBO,
+    pairwise agreement in the target zone, nDCG and MRR of the imitation's list; see `agreement`.
 
     Source: Liu et al., arXiv:2209.06506, section on ranking imitation.
     Differs: see `surrogate.Imitate`.
@@ -36,6 +35,7 @@ class Imitation(Attack[RankingBatch]):
     threat = ThreatModel(
         access="rank", budget=Budget("tokens", "tokens", 0.0, "nothing is changed"), goal="copy the victim"
     )
+    perturbs = False
 
     queries: Annotated[int, Field(ge=0, description="ranked lists that the victim is asked for")] = (
         Imitate.lists
@@ -58,8 +58,8 @@ class Imitation(Attack[RankingBatch]):
     ) -> RankingBatch:
         """The examples as they are; the agreement is noted."""
         assert isinstance(view.prepared, Imitated)
-        found = agreement(view, view.prepared.ranker, batch)
-        view.note("half_of_top10", batch, found["overlap@10"] >= HALF)
+        for name, values in agreement(view, view.prepared.ranker, batch).items():
+            view.measure(name, batch, values)
         return batch
 
 

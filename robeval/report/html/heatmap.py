@@ -10,7 +10,7 @@ from robeval.report.findings import Spent
 from robeval.report.grid import usual_n
 from robeval.report.heat import Heat
 from robeval.report.matrix import Entry, Matrix, Row
-from robeval.report.numbers import bounds, number, span, unit_of
+from robeval.report.numbers import bounds, measured, number, span, unit_of
 
 EMPTY = "–"
 
@@ -137,7 +137,10 @@ def _detail(entry: Entry, row: Row, column: str) -> dict[str, Any]:
         "threat": next((cell.threat for cell in entry.cells if cell.threat), ""),
         "passes": "" if row.is_clean else span([cell.cost.forward + cell.cost.backward for cell in done]),
         "invalid": sum(cell.invalid for cell in done),
-        "notes": [f"{count} {name.replace('_', ' ')}" for name, count in notes.items()],
+        "notes": [
+            *(f"{count} {name.replace('_', ' ')}" for name, count in notes.items()),
+            *(f"{name} {measured(figure)}" for cell in done for name, figure in cell.measures.items()),
+        ],
         "seeds": len(done),
     }
 

@@ -115,6 +115,7 @@ def _figure(figure: Figure | None, metric: MetricRecord | None) -> str:
 
 def _cost(cost: Spent) -> dict[str, Any]:
     notes = [f"{count} examples {name.replace('_', ' ')}" for name, count in cost.notes.items()]
+    notes += [f"{name} {figure}" for name, figure in cost.measures.items()]
     if cost.invalid:
         notes.insert(0, f"{cost.invalid} invalid adversarial examples, scored as failed attacks")
     attacked = not (cost.row.is_clean or cost.row.certified)

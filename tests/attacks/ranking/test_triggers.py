@@ -272,10 +272,11 @@ def test_stuffing_puts_the_query_in_front(
 def test_imitation_alone_changes_nothing(
     small_world: RankingBatch, word_ranker: NeuralRanker, run_attack: Any
 ) -> None:
-    """The examples come back as they were, with a note on how well the lists agree."""
+    """The examples come back as they were, with a note on how well the lists agree: five figures per target."""
     found, view = run_attack(Imitation(queries=LISTS, steps=15), word_ranker, small_world)
     assert found.identical(small_world)
-    assert "half_of_top10" in view.notes
+    assert {"overlap@10", "rbo", "zone", "nDCG@10", "RR@10"} == view.measures.keys()
+    assert ((view.measures["overlap@10"] >= 0) & (view.measures["overlap@10"] <= 1)).all()
     assert view.queries.tolist() == [1] * len(small_world)
 
 
