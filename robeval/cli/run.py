@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 @click.command("run")
 @click.argument("what", required=False, metavar="[DOMAIN|EXPERIMENT.yaml]")
 @click.option(
+    "--profile",
+    metavar="NAME",
+    help="A variant of the domain's default run, such as fast; other flags win. See: robeval show DOMAIN.",
+)
+@click.option(
     "-a",
     "--attack",
     "attacks",
@@ -139,7 +144,8 @@ def _experiment(what: str | None, flags: dict[str, Any]) -> Experiment:
     if "attacks" in given:
         # Every attacked figure is read against the clean one.
         given["attacks"] = tuple(dict.fromkeys((PluginSpec(name="none"), *given["attacks"])))
-    given |= {name: flags[name] for name in ("seeds", "seed", "max_examples") if flags[name] is not None}
+    plain = ("profile", "seeds", "seed", "max_examples")
+    given |= {name: flags[name] for name in plain if flags[name] is not None}
     if flags["budgets"]:
         given["budgets"] = _numbers(flags["budgets"])
     if flags["worst_of"]:

@@ -220,3 +220,9 @@ def _metrics(cls: Any) -> Iterator[RenderableType]:
     usual = cls.defaults
     yield Text(f"\nBy default: {usual.dataset}, {usual.victim}, {usual.max_examples} examples")
     yield Text(f"  attacks   {', '.join(usual.attacks)}\n  defenses  {', '.join(usual.defenses)}")
+    for called, profile in usual.profiles.items():
+        yield Text(f"\nWith --profile {called}: {profile.meaning}")
+        for name, value in vars(profile).items():
+            if name != "meaning" and value is not None:
+                told = ", ".join(value) if isinstance(value, tuple) else value
+                yield Text(f"  {name.replace('_', ' '):<12}  {told}")

@@ -81,6 +81,10 @@ class Experiment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     domain: str = "trajectory"
+    profile: str | None = Field(
+        default=None,
+        description="the domain's variant that fills what is left empty here (`robeval show DOMAIN`)",
+    )
     datasets: Annotated[tuple[Spec, ...], Many] = ()
     victims: Annotated[tuple[Spec, ...], Many] = ()
     attacks: Annotated[tuple[Spec, ...], Many] = ()
@@ -117,9 +121,14 @@ class Experiment(BaseModel):
         content = self.model_dump(mode="json")
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
+    def asked(self) -> dict[str, Any]:
+        """Everything that can change a figure, ready for JSON: execution is left out."""
+        left_out = {"execution"} if self.profile else {"execution", "profile"}
+        return self.model_dump(mode="json", exclude=left_out)
+
     def identity(self) -> str:
         """A short digest of what is asked, execution left out."""
-        text = yaml.safe_dump(self.model_dump(mode="json", exclude={"execution"}), sort_keys=True)
+        text = yaml.safe_dump(self.asked(), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 

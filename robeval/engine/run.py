@@ -67,7 +67,7 @@ def run(
             evaluator.key(
                 cell
             )  # reads every file that the run depends on: what is missing is said before a folder exists
-    store.claim(plan.experiment.model_dump(mode="json", exclude={"execution"}), fresh=cache.fresh)
+    store.claim(plan.experiment.asked(), fresh=cache.fresh)
     outcome, started = Outcome(folder), datetime.now(UTC)
     digests = fingerprints(plan)
     began = time.perf_counter()
@@ -78,6 +78,7 @@ def run(
             RunRecord(
                 name=folder.name,
                 command=command,
+                note=plan.note,
                 experiment=plan.experiment.model_dump(mode="json"),
                 environment=environment(),
                 fingerprints=digests,

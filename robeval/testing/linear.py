@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from robeval.arrays import Batch
-from robeval.plugins.contracts import Attack, Defaults, Domain, Metric, Probes, Trial
+from robeval.plugins.contracts import Attack, Defaults, Domain, Metric, Probes, Profile, Trial
 from robeval.plugins.data import Dataset, Split
 from robeval.plugins.registry import Registry
 from robeval.plugins.threat import Budget, ThreatModel
@@ -48,7 +48,19 @@ class LinearDomain(Domain[Points]):
         Metric("margin", "", "higher", "signed distance to the line, in units of |weight|"),
         Metric("success", "", "lower", "share of right answers that the attack turned", kind="proportion"),
     )
-    defaults: ClassVar[Defaults] = Defaults("points", "line", ("none", "worst"), ("none",))
+    defaults: ClassVar[Defaults] = Defaults(
+        "points",
+        "line",
+        ("none", "worst"),
+        ("none",),
+        profiles={
+            "fast": Profile(
+                "a quarter of the points and a random attack",
+                attacks=("none", "random-corner"),
+                max_examples=16,
+            )
+        },
+    )
     probes: ClassVar[Probes] = Probes(
         random="random-corner", black_box="random-search", strong="steps", weak="faint"
     )
