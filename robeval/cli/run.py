@@ -59,6 +59,11 @@ if TYPE_CHECKING:
     "--batch-size", type=click.IntRange(1), help="Examples attacked together; figures do not depend on it."
 )
 @click.option(
+    "--max-memory",
+    metavar="SIZE",
+    help="What each process (on a GPU: its tensors) may hold, 2GiB say; batches shrink to fit, figures stay.",
+)
+@click.option(
     "--executor",
     type=click.Choice(["local", "processes", "ray"]),
     help="Where cells are computed. Default: local, one after the other.",
@@ -163,6 +168,7 @@ def _experiment(what: str | None, flags: dict[str, Any]) -> Experiment:
             "jobs",
             "address",
             "batch_size",
+            "max_memory",
             "accelerator",
             "devices",
             "precision",

@@ -18,7 +18,8 @@ from robeval.engine.cache import Cache, content_key
 from robeval.engine.derived import ReadOff, worst_record, worst_rows
 from robeval.engine.experiment import Experiment
 from robeval.engine.figures import blank_record, finished_record
-from robeval.engine.modules import EvaluationModule, Stage
+from robeval.engine.memory import Portions, guarded_memory
+from robeval.engine.modules import EvaluationModule, Stage, filled
 from robeval.engine.plan import CERTIFICATE, Catalog, Cell, surrogate_fit, victim_fit
 from robeval.engine.precision import trainer_arguments
 from robeval.engine.progress import Watcher
@@ -40,6 +41,7 @@ ENGINE_FILES = (
     "stages.py",
     "counters.py",
     "derived.py",
+    "memory.py",
 )
 
 
@@ -202,7 +204,7 @@ class Evaluator:
             pending = [number for number in range(count) if number not in found]
             if pending:
                 self._test(stage, examples, pending, size, keep)
-        rows = Rows.join(_filled([found[number] for number in range(count)], examples, size))
+        rows = Rows.join(filled([found[number] for number in range(count)], examples))
         record = finished_record(cell, self.catalog, rows, stage.judged)
         files = {"parquet": rows.to_parquet()}
         if rows.adversarial:
@@ -224,9 +226,15 @@ class Evaluator:
 
         loader: Any = DataLoader(pending, batch_size=None, collate_fn=chunk)  # type: ignore[arg-type]
         execution = self.experiment.execution
-        with quiet_lightning(), cpu_afterwards(stage, execution.precision), threads_for(stage.judged):
+        limit = execution.most_bytes
+        with (
+            quiet_lightning(),
+            cpu_afterwards(stage, execution.precision),
+            threads_for(stage.judged),
+            guarded_memory(limit),
+        ):
             trainer = pl.Trainer(inference_mode=False, **trainer_arguments(execution))
-            module = EvaluationModule(stage, keep, self.watcher.passes)
+            module = EvaluationModule(stage, keep, self.watcher.passes, Portions(size, limit))
             trainer.test(module, dataloaders=loader, verbose=False)
 
 
@@ -240,21 +248,3 @@ def cpu_afterwards(stage: Stage, precision: str) -> Iterator[None]:
             victim.cpu()
             if precision in ("64", "64-true", "bf16-true", "16-true"):
                 victim.float()
-
-
-def _filled(chunks: list[Rows], examples: Batch, size: int) -> list[Rows]:
-    """The chunks with the same adversarial tensors in each: where a chunk changed nothing, the clean ones."""
-    names = {name for rows in chunks for name in rows.adversarial}
-    clean = examples.tensors()
-    return [
-        replace(
-            rows,
-            adversarial={
-                name: rows.adversarial.get(
-                    name, clean[name][number * size : (number + 1) * size].cpu().numpy()
-                )
-                for name in sorted(names)
-            },
-        )
-        for number, rows in enumerate(chunks)
-    ]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from robeval.engine.sizes import in_bytes
 from robeval.errors import ExperimentError, MissingFile, nearest
 from robeval.plugins.specs import PluginSpec, Spec
 
@@ -64,6 +65,10 @@ class Execution(BaseModel):
     jobs: int | None = Field(default=None, ge=1, description="workers; as many as cores if null")
     address: str | None = Field(default=None, description="of a Ray cluster; a local one is started if null")
     batch_size: int = Field(default=128, ge=1, description="examples attacked together")
+    max_memory: str | None = Field(
+        default=None,
+        description="memory that the process (on a GPU: its tensors) may hold, 2GiB say; batches shrink to fit",
+    )
     accelerator: str = Field(default="auto", description="Lightning's accelerator")
     devices: int | str = Field(default=1, description="Lightning's devices")
     precision: str = Field(default="32-true", description="Lightning's precision")
@@ -73,6 +78,18 @@ class Execution(BaseModel):
         allow_inf_nan=False,
         description="seconds that a cell, and each training, may take",
     )
+
+    @field_validator("max_memory", mode="before")
+    @classmethod
+    def _size(cls, size: str | int | None) -> str | None:
+        if size is not None:
+            in_bytes(size)
+        return None if size is None else str(size)
+
+    @property
+    def most_bytes(self) -> int | None:
+        """`max_memory` in bytes."""
+        return None if self.max_memory is None else in_bytes(self.max_memory)
 
 
 class Experiment(BaseModel):

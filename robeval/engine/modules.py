@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from robeval.arrays import Batch, is_finite, per_example
 from robeval.engine.budget import check_budget, must_be_measured
+from robeval.engine.memory import Portions
 from robeval.engine.pace import bare_seconds
 from robeval.errors import AccessError, PluginError, QueryBudgetSpent, UsageError
 from robeval.plugins.contracts import Attack, Certifies, Domain, Trial
@@ -45,8 +46,8 @@ class Stage:
     """The victim before it was defended, for attacks that compare the two; made when first asked for."""
     pace: dict[str, float] = field(default_factory=dict)
     """Seconds a row of a bare pass, measured once."""
-    clean_answers: dict[int, tuple[Any, Mapping[str, Tensor]]] = field(default_factory=dict)
-    """Clean outputs and scores by chunk, shared by all cells with the same judged victim."""
+    clean_answers: dict[tuple[str, ...], tuple[Any, Mapping[str, Tensor]]] = field(default_factory=dict)
+    """Clean outputs and scores by the examples asked together, shared by all cells with the same judged victim."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,11 @@ class EvaluationModule(pl.LightningModule):
     """Runs one cell; `keep(number, rows)` receives every finished chunk."""
 
     def __init__(
-        self, stage: Stage, keep: Callable[[int, Rows], None], passes: Callable[[int], None]
+        self,
+        stage: Stage,
+        keep: Callable[[int, Rows], None],
+        passes: Callable[[int], None],
+        portions: Portions,
     ) -> None:
         super().__init__()
         self.judged = stage.judged
@@ -70,23 +75,29 @@ class EvaluationModule(pl.LightningModule):
         self.stage = stage
         self.keep = keep
         self.passes = passes
+        self.portions = portions
 
     def test_step(self, numbered: tuple[int, Batch], index: int) -> None:
         """Attack, check, score and keep one chunk of examples."""
         number, clean = numbered
-        if self.stage.attack is None:
-            self.keep(number, certified_rows(self.stage, clean))
-        else:
-            self.keep(number, attacked_rows(self.stage, self.stage.attack, number, clean, self.passes))
+
+        def rows_of(portion: Batch, offset: int) -> Rows:
+            if self.stage.attack is None:
+                return certified_rows(self.stage, portion)
+            is_first = number == 0 and offset == 0
+            return attacked_rows(self.stage, self.stage.attack, is_first, portion, self.passes)
+
+        parts = list(self.portions.work(clean, rows_of, self.stage.clean_answers.clear))
+        self.keep(number, Rows.join(filled(parts, clean)))
 
     def configure_optimizers(self) -> None:
         """Nothing is optimised."""
 
 
 def attacked_rows(
-    stage: Stage, attack: Attack[Any], number: int, clean: Batch, passes: Callable[[int], None]
+    stage: Stage, attack: Attack[Any], is_first: bool, clean: Batch, passes: Callable[[int], None]
 ) -> Rows:
-    """One chunk from clean examples to outcomes."""
+    """Some clean examples to their outcomes; the first of a cell are asked twice, and carry the preparation's cost."""
     domain = stage.domain
     # The examples are shared by all cells: an attack gets a copy, and the weights come back as they were.
     original = clean
@@ -100,7 +111,7 @@ def attacked_rows(
     observed = view.observations() if not stage.transfers else {**view.observations(), "queries": 0.0}
     observed["seconds"] = seconds
     observed["bare_seconds"] = bare_seconds(stage.attacked, domain, view, original, stage.pace)
-    if number == 0 and stage.prepared is not None:
+    if is_first and stage.prepared is not None:
         observed["prepared_queries"] = float(stage.prepared.queries)
         observed["prepared_seconds"] = stage.prepared.seconds
     observed["input_changed"] = 0.0 if given.identical(original) else float(len(original))
@@ -114,7 +125,7 @@ def attacked_rows(
     observed["invalid"] = float(invalid.sum())
     counted = _rows_where(invalid, original, adversarial) if bool(invalid.any()) else adversarial
 
-    clean_output, clean_scores = _clean_answer(stage, number, original, observed)
+    clean_output, clean_scores = _clean_answer(stage, is_first, original, observed)
     untouched = counted is original or counted.identical(original)
     output = clean_output if untouched else _ask(stage.judged, counted)
     observed["attacked_nonfinite"] = float(
@@ -224,16 +235,16 @@ def _beside(original: Callable[[], nn.Module], device: torch.device) -> nn.Modul
 
 
 def _clean_answer(
-    stage: Stage, number: int, clean: Batch, observed: dict[str, float]
+    stage: Stage, is_first: bool, clean: Batch, observed: dict[str, float]
 ) -> tuple[Any, Mapping[str, Tensor]]:
-    if number not in stage.clean_answers:
+    if clean.ids not in stage.clean_answers:
         output = _ask(stage.judged, clean)
         scores = _scores(stage.domain, Trial(stage.judged, clean, clean, output, output))
-        stage.clean_answers[number] = (output, scores)
-    output, scores = stage.clean_answers[number]
+        stage.clean_answers[clean.ids] = (output, scores)
+    output, scores = stage.clean_answers[clean.ids]
     answer = stage.domain.answer(output)
     observed["clean_nonfinite"] = float((~is_finite({"answer": answer}, len(clean))).sum())
-    if number == 0:
+    if is_first:
         again = stage.domain.answer(_ask(stage.judged, clean))
         close = torch.isclose(per_example(again), per_example(answer), rtol=1e-4, atol=1e-5, equal_nan=True)
         observed["unrepeatable"] = float((~close.all(dim=1)).sum())
@@ -291,13 +302,13 @@ def _texts(
     }
 
 
-def _rows_where(replace: Tensor, by: Batch, batch: Batch) -> Batch:
+def _rows_where(where: Tensor, by: Batch, batch: Batch) -> Batch:
     """`batch` with some of its examples replaced by those of `by`."""
     changes: dict[str, Any] = {}
     for name, value in batch.tensors().items():
-        mask = replace.to(value.device).view(-1, *([1] * (value.dim() - 1)))
+        mask = where.to(value.device).view(-1, *([1] * (value.dim() - 1)))
         changes[name] = torch.where(mask, by.tensors()[name], value)
-    chosen = replace.tolist()
+    chosen = where.tolist()
     for entry in fields(batch):
         value, other = getattr(batch, entry.name), getattr(by, entry.name)
         if isinstance(value, tuple):
@@ -311,10 +322,28 @@ def _changed(clean: Batch, adversarial: Batch) -> dict[str, np.ndarray]:
     """The adversarial tensors that differ from the clean ones; the rest can be read from the dataset."""
     mine = clean.tensors()
     return {
-        name: (value.float() if value.dtype == torch.bfloat16 else value).cpu().numpy()
+        name: _array(value)
         for name, value in adversarial.tensors().items()
         if not torch.equal(value.nan_to_num(), mine[name].nan_to_num())
     }
+
+
+def filled(parts: Sequence[Rows], examples: Batch) -> list[Rows]:
+    """The parts with the same adversarial tensors in each: where a part changed nothing, the clean ones."""
+    names = sorted({name for rows in parts for name in rows.adversarial})
+    clean = {name: examples.tensors()[name] for name in names}
+    found, start = [], 0
+    for rows in parts:
+        here = slice(start, start + len(rows))
+        usual = {name: _array(clean[name][here]) for name in names if name not in rows.adversarial}
+        found.append(replace(rows, adversarial={**rows.adversarial, **usual}))
+        start += len(rows)
+    return found
+
+
+def _array(value: Tensor) -> np.ndarray:
+    array: np.ndarray = (value.float() if value.dtype == torch.bfloat16 else value).cpu().numpy()
+    return array
 
 
 def _column(value: Tensor) -> np.ndarray:

@@ -10,6 +10,7 @@ from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision
 
 from robeval.arrays import Batch
 from robeval.engine.experiment import Execution
+from robeval.engine.memory import check_limit
 from robeval.engine.quiet import quiet_lightning
 from robeval.errors import UsageError
 
@@ -64,6 +65,7 @@ def trainer_arguments(execution: Execution) -> dict[str, Any]:
 
 def check_execution(execution: Execution) -> None:
     """Refuse what cannot run before anything does. Raises UsageError."""
+    check_limit(execution.most_bytes)
     if execution.devices not in (1, "1", "auto"):
         raise UsageError(
             f"--devices {execution.devices}: a cell runs on one device so far. Use --devices 1; "

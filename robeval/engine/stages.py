@@ -36,7 +36,7 @@ class Stages:
         self.experiment, self.catalog = experiment, catalog
         self.trainings, self.watcher = trainings, watcher
         self._hardened: dict[tuple[Fit, str], nn.Module] = {}
-        self._clean: dict[tuple[Fit, str], dict[int, Any]] = {}
+        self._clean: dict[tuple[Fit, str], dict[tuple[str, ...], Any]] = {}
         self._originals: dict[Fit, nn.Module] = {}
         self._preparations: dict[int, tuple[nn.Module, list[tuple[Any, int, str, Prepared]]]] = {}
         self._examples: dict[str, Batch] = {}
@@ -163,7 +163,7 @@ class Stages:
         victim = returned(attack.tamper(own, cell.budget, seed), nn.Module, attack, "tamper").eval()
         return self._harden(fit, cell.defense, victim).eval()
 
-    def _clean_answers(self, cell: Cell, fit: Fit) -> dict[int, Any]:
+    def _clean_answers(self, cell: Cell, fit: Fit) -> dict[tuple[str, ...], Any]:
         return self._clean.setdefault((fit, str(cell.defense)), {})
 
     def examples(self, cell: Cell) -> Batch:
