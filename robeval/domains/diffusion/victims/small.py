@@ -1,11 +1,13 @@
 """A text-to-image model that is trained in minutes, from the same parts as Stable Diffusion."""
 
+import itertools
+import math
 from typing import Annotated, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from robeval.domains.diffusion import tokens as text_tokens
@@ -22,6 +24,11 @@ class Small(LatentDiffusion):
 
     For the embedded world (32 x 32 pixels, latents 12 x 8 x 8). Trained with ε-prediction, 12 % empty captions,
     AdamW on a one-cycle schedule and an average of the weights.
+
+    Source: latent diffusion (Rombach et al., arXiv 2112.10752).
+    Differs: Stable Diffusion's text encoder comes trained on pictures (CLIP). Ours starts from nothing, so while it
+    trains, a linear map from its hidden states guesses the picture's latents; the map is thrown away. The model then
+    learns what words mean in half as many steps.
     """
 
     train_batch_size = 64
@@ -29,7 +36,7 @@ class Small(LatentDiffusion):
 
     def __init__(
         self,
-        steps: Annotated[int, Field(ge=1, description="training steps")] = 1100,
+        steps: Annotated[int, Field(ge=1, description="training steps")] = 650,
         sampling_steps: Annotated[int, Field(ge=1, le=1000, description="DDIM steps of a picture")] = 15,
         guidance: Annotated[float, Field(ge=0, description="classifier-free guidance")] = 3.0,
         channels: Annotated[
@@ -75,29 +82,38 @@ class Small(LatentDiffusion):
         self.register_buffer("alphas", scaled_linear_alphas())
         self.register_buffer("one_step_from", torch.zeros((), dtype=torch.long))
         self._averages: dict[str, AveragedModel] = {}
+        self._guess: tuple[nn.Linear, ...] = ()  # a tuple hides it: it is no part of the model
 
     def loss(self, batch: PromptBatch) -> Float[Tensor, " batch"]:
         """Weighted error of the predicted noise; captions are dropped for 12 % of the pictures.
 
-        Timesteps and noise come from torch's generator, which the engine seeds for a training.
+        Timesteps (spread evenly over the batch) and noise come from torch's generator, which the engine seeds for a
+        training.
         """
         if not self.vae.is_fitted:
             self.vae.fit(batch.image * 2 - 1)
         latents = self.to_latents(batch.image)
         noise = torch.randn_like(latents)
-        timestep = torch.randint(self.timesteps, (len(batch),), device=latents.device)
+        timestep = spread_timesteps(len(batch), self.timesteps).to(latents.device)
         empty = text_tokens.encoded(self.tokenizer, ("",), self.length).to(latents.device)
         dropped = torch.rand(len(batch), 1, device=latents.device) < 0.12
         tokens = torch.where(dropped, empty, batch.tokens)
         hidden = self.encode(self.embed(tokens))
         found = self.predict_noise(self.noised(latents, timestep, noise), timestep, hidden)
         weight = (1 / self.alphas[timestep]).clamp_max(MOST_WEIGHT)
-        return weight * (found - noise).square().flatten(1).mean(dim=1)
+        error = weight * (found - noise).square().flatten(1).mean(dim=1)
+        for guess in self._guess:
+            missed = guess(hidden) - latents.flatten(1)[:, None]
+            error = error + missed.square().mean(dim=(1, 2))
+        return error
 
     def configure_optimizers(self) -> Any:
         """AdamW on one cycle."""
-        trained = [*self.unet.parameters(), *self.text_encoder.parameters()]
-        optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, betas=(0.9, 0.99))
+        self._guess = (nn.Linear(self.width, math.prod(self.latent_shape), device=self.device),)
+        trained = [part.parameters() for part in (self.unet, self.text_encoder, *self._guess)]
+        optimizer = torch.optim.AdamW(
+            itertools.chain(*trained), lr=self.learning_rate, betas=(0.9, 0.99), fused=True
+        )
         cycle = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, self.learning_rate, total_steps=self.steps + 1, pct_start=0.1, cycle_momentum=False
         )
@@ -119,4 +135,10 @@ class Small(LatentDiffusion):
         """Keep the averages instead of the last weights."""
         for name, average in self._averages.items():
             getattr(self, name).load_state_dict(average.module.state_dict())
-        self._averages = {}
+        self._averages, self._guess = {}, ()
+
+
+def spread_timesteps(rows: int, timesteps: int) -> Int64[Tensor, " rows"]:
+    """One uniform timestep a row, each from its own of `rows` equal ranges: the loss of a batch varies less."""
+    place = (torch.randperm(rows) + torch.rand(rows)) / rows
+    return (place * timesteps).long().clamp_max(timesteps - 1)

@@ -9,7 +9,7 @@ import torch
 from robeval.domains.diffusion.batch import PromptBatch
 from robeval.domains.diffusion.judging import judge_of
 from robeval.domains.diffusion.metrics import seen
-from robeval.domains.diffusion.victims.small import Small
+from robeval.domains.diffusion.victims.small import Small, spread_timesteps
 from robeval_datasets.diffusion.synthetic import Synthetic
 
 
@@ -67,6 +67,43 @@ def test_the_loss_is_per_example(world: Synthetic, untrained: Small) -> None:
     loss = untrained.loss(batch)
     assert loss.shape == (5,)
     assert loss.isfinite().all()
+
+
+def test_words_are_learnt_from_pictures_by_a_map_that_is_no_part_of_the_model(world: Synthetic) -> None:
+    """While the model trains the map's error is part of the loss; neither its weights nor its error stay."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        victim = Small(steps=2)
+        batch = world.split("train").select(slice(0, 8))
+        victim.vae.fit(batch.image * 2 - 1)
+        names = set(victim.state_dict())
+
+        def loss() -> torch.Tensor:
+            torch.manual_seed(1)
+            with torch.no_grad():
+                return victim.loss(batch)
+
+        plain = loss()
+        optimizer = victim.configure_optimizers()["optimizer"]
+        assert (loss() > plain + 0.1).all()
+        (group,) = optimizer.param_groups
+        own = sum(
+            weight.numel() for part in (victim.unet, victim.text_encoder) for weight in part.parameters()
+        )
+        assert sum(weight.numel() for weight in group["params"]) - own == 64 * 768 + 768
+        assert set(victim.state_dict()) == names
+        victim.on_train_end()
+        assert torch.equal(loss(), plain)
+
+
+def test_timesteps_are_spread_over_a_batch() -> None:
+    """Eight rows have one timestep of every eighth, in random order, and all timesteps can come up."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = torch.stack([spread_timesteps(8, 1000) for _ in range(4000)])
+    assert torch.equal((drawn // 125).sort(dim=1).values, torch.arange(8).expand(4000, 8))
+    assert len({tuple(row) for row in (drawn // 125).tolist()}) > 3000
+    assert set(drawn.flatten().tolist()) == set(range(1000))
 
 
 @pytest.mark.slow
