@@ -18,8 +18,6 @@ from robeval.trust.facts import Facts
 
 MEMORY_NOTES = ("split_for_memory", "over_max_memory")
 """Examples that were attacked in smaller batches than asked, or that took more than they may."""
-MEMORY_NOTES = ("split_for_memory", "over_max_memory")
-"""Examples that were attacked in smaller batches than asked, or that took more than they may."""
 NO_COST = Cost(forward=0, backward=0, queries=0, seconds=0)
 
 
