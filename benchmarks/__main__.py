@@ -27,7 +27,9 @@ DONE, USAGE, FAILED, INTERRUPTED = 0, 2, 3, 130
     is_flag=True,
     help="Small and rough: shows that everything works. Printed; RESULTS.md stays as it is.",
 )
-@click.option("--render", "only_render", is_flag=True, help="Write RESULTS.md from what is kept; measure nothing.")
+@click.option(
+    "--render", "only_render", is_flag=True, help="Write RESULTS.md from what is kept; measure nothing."
+)
 @click.option(
     "--to",
     type=click.Path(path_type=Path, file_okay=False),
@@ -62,7 +64,9 @@ def _measure(names: tuple[str, ...], home: Path, *, quick: bool, printed: bool) 
         found = measure_all(chosen(names), home / "results", _say, quick=quick)
     except KeyboardInterrupt:
         interrupted = True
-        _say("interrupted; what was measured is kept, the same command with the other names measures the rest")
+        _say(
+            "interrupted; what was measured is kept, the same command with the other names measures the rest"
+        )
     if printed:
         click.echo(render(chosen(names), home / "results"))
     else:

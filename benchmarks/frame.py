@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 
-class NotHere(Exception):  # noqa: N818 - a state of this machine, not an error
+class NotHere(Exception):
     """A benchmark cannot be measured on this machine; the message says what it lacks."""
 
 

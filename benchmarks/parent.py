@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -69,8 +70,6 @@ def _in_its_own_process(name: str, folder: Path, quick: bool, limit_s: float) ->
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """The process and whatever it has started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.wait()

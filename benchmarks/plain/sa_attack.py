@@ -1,37 +1,18 @@
-"""SA-Attack, batched, against the same method written as it is published: one scene, one restart at a time.
+"""SA-Attack's loop of follower and projection, one scene and one restart at a time, as published code does it.
 
-    python -m benchmarks.trajectory_sa [--scenes 64] [--restarts 10] [--rounds 5]
-
-Both run in this process on one thread, taking turns, with the same untrained predictor, scenes, and starts.
-One look is one (scene x objective x restart x iteration): scale, drive, predict, differentiate, step. The
-plain version is written from the method's description (a table of 51 points a segment, a scan for the scale,
-Python loops); it is kinder than the authors' code, which also copies every object and rebuilds every feature
-at each look.
+Written from the method's description: a table of 51 points a segment, a scan for the scale, Python loops. It is
+kinder than the authors' code, which also copies every object and rebuilds every feature at each look.
 """
 
-import argparse
 import itertools
 import math
-import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from robeval.domains.trajectory.batch import SceneBatch
-from robeval.domains.trajectory.domain import Trajectory
 from robeval.domains.trajectory.objectives import goals, yardstick
-from robeval.domains.trajectory.victims.lstm import LSTM
-from robeval.plugins.views import View, under_attack
-from robeval.seeding import Seed
-from robeval_attacks.trajectory.sa_attack import SAAttack
-from robeval_attacks.trajectory.sa_vehicle import STATIONARY_M, CleanDrive, Published
-from robeval_datasets.trajectory.synthetic import Synthetic
-
-PUBLISHED_MS = (5.0, 11.0)
-"""CPU milliseconds of one look of the authors' code, measured on one thread of a loaded two-core machine."""
-BATCHED_ITERATIONS = 5
+from robeval_attacks.trajectory.sa_vehicle import CleanDrive
 
 
 def plain_scale(offset: np.ndarray) -> float:
@@ -90,86 +71,3 @@ def plain_attack(
         offset = offset + 0.01 * slope
     assert first is not None
     return first
-
-
-def cpu_ms(work: Callable[[], int]) -> float:
-    """CPU milliseconds per look; `work` says how many it took."""
-    begin = time.process_time()
-    looks = work()
-    return (time.process_time() - begin) * 1e3 / looks
-
-
-def disagreement_m(victim: torch.nn.Module, scenes: SceneBatch, start: torch.Tensor) -> float:
-    """The largest difference, in metres, between the two versions' first rebuilt histories."""
-    vehicle = Published(CleanDrive.of(scenes), 1.0)
-    batched = vehicle.rebuild((vehicle.scale(start).view(-1, 1, 1) * start).double()).offset
-    pairs = zip(scenes.ids, start, strict=True)
-    plain = [plain_attack(victim, scenes.select([number]), row, 1) for number, (_, row) in enumerate(pairs)]
-    return float((torch.stack(plain) - batched).abs().max())
-
-
-def main() -> None:
-    """Measure, and print one line per version."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--scenes", type=int, default=64)
-    parser.add_argument("--restarts", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    victim, domain = LSTM().eval(), Trajectory()
-    scenes = Synthetic(train_scenes=64, val_scenes=64, test_scenes=2 * asked.scenes, bounds="repo").split(
-        "test"
-    )
-    drives = CleanDrive.of(scenes).arc_m[:, -1] >= STATIONARY_M
-    whole = scenes.present[:, 0, : scenes.attacked + 1].all(dim=1)
-    scenes = scenes.select((drives & whole).nonzero().squeeze(1)[: asked.scenes])
-    start = Seed(0).draws(scenes.ids).uniform(scenes.attacked, 2, low=-1.0, high=1.0)
-    versions = {
-        "batched repo, one objective": SAAttack(
-            mode="repo", restarts=asked.restarts, iterations=BATCHED_ITERATIONS
-        ),
-        "batched repo, six objectives": SAAttack(
-            mode="repo", objective="all", restarts=asked.restarts, iterations=BATCHED_ITERATIONS
-        ),
-        "batched adaptive, six objectives": SAAttack(
-            objective="all", restarts=asked.restarts, iterations=BATCHED_ITERATIONS
-        ),
-    }
-
-    def plain() -> int:
-        # Every fourth scene: all speeds are met, in an order that does not favour one.
-        for number in range(0, len(scenes), 4):
-            plain_attack(victim, scenes.select([number]), start[number], BATCHED_ITERATIONS)
-        return len(range(0, len(scenes), 4)) * BATCHED_ITERATIONS
-
-    def batched(attack: SAAttack) -> int:
-        view: View[SceneBatch] = View(victim, domain, attack.threat, scenes.ids)
-        attack.perturb(view, scenes, 1.0, Seed(0).draws(scenes.ids))
-        return view.backward_rows
-
-    with under_attack(victim):
-        print(f"first rebuilt histories differ by at most {disagreement_m(victim, scenes, start):.1e} m")
-        times: dict[str, list[float]] = {"plain": [], **{name: [] for name in versions}}
-        for _ in range(asked.rounds):
-            times["plain"].append(cpu_ms(plain))
-            for name, attack in versions.items():
-                times[name].append(cpu_ms(lambda attack=attack: batched(attack)))  # type: ignore[misc]
-    report(times)
-
-
-def report(times: dict[str, list[float]]) -> None:
-    """CPU time per look, and how many times less that is than the plain version of the same round."""
-    print(f"{'version':34s} {'ms/look':>9s}  {'x less than plain':>22s}  {'x less than published':>22s}")
-    for name, values in times.items():
-        ratios = sorted(a / b for a, b in zip(times["plain"], values, strict=True))
-        middle = statistics.median(values)
-        against = f"{statistics.median(ratios):6.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})"
-        published = f"{PUBLISHED_MS[0] / middle:.0f} to {PUBLISHED_MS[1] / middle:.0f}"
-        print(f"{name:34s} {middle:9.4f}  {against:>22s}  {published:>22s}")
-
-
-if __name__ == "__main__":
-    main()

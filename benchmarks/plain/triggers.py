@@ -1,44 +1,26 @@
-"""Triggers per CPU-minute: one target at a time, as published code does it, against ours.
+"""PAT one target at a time, then one beam after the other, as published code does it.
 
-Run it: ``python -m benchmarks.ranking_triggers``.
-
-The slow way is written from the description of the method (arXiv:2209.06506) in the style that it is published in:
-one target, then one beam after the other; word vectors by products with one-hot matrices; the anchor scored again in
-every gradient step; the rewarded words found again for every target, one piece of the vocabulary at a time; the
-next-sentence model asked about every candidate. Both ways use the same ranker (untrained), language model
-and next-sentence model (trained), the same beams, candidates, steps and trigger length; one thread. The unit is one
-trigger.
+Written from the description of the method (arXiv:2209.06506): word vectors by products with one-hot matrices; the
+anchor scored again in every gradient step; the rewarded words found again for every target, one piece of the
+vocabulary at a time; the next-sentence model asked about every candidate.
 """
 
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, one_hot, softplus
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / name) for name in ("attacks", "datasets")]
-
-from benchmarks.side_by_side import Pair, measure  # noqa: E402
-from robeval.domains.ranking import language, next_sentence  # noqa: E402
-from robeval.domains.ranking.batch import RankingBatch, ranked_lists  # noqa: E402
-from robeval.domains.ranking.domain import RankingDomain  # noqa: E402
-from robeval.domains.ranking.tokens import Tokens  # noqa: E402
-from robeval.domains.ranking.victims.cross_encoder import CrossEncoder  # noqa: E402
-from robeval.plugins.views import View, under_attack  # noqa: E402
-from robeval.seeding import Seed  # noqa: E402
-from robeval_attacks.ranking.anchored import anchors_of  # noqa: E402
-from robeval_attacks.ranking.fluent import repeated  # noqa: E402
-from robeval_attacks.ranking.pat import PAT  # noqa: E402
-from robeval_attacks.ranking.words import first_pieces, later_pieces, pieces_in  # noqa: E402
-from robeval_datasets.ranking.synthetic import Synthetic  # noqa: E402
+from robeval.domains.ranking import language, next_sentence
+from robeval.domains.ranking.batch import RankingBatch
+from robeval.domains.ranking.tokens import Tokens
+from robeval.domains.ranking.victims.cross_encoder import CrossEncoder
+from robeval_attacks.ranking.fluent import repeated
+from robeval_attacks.ranking.words import first_pieces, later_pieces, pieces_in
 
 BEAMS, CANDIDATES, LENGTH, GRADIENT_STEPS = 5, 48, 6, 5
 FLUENCY, COHERENCE, BONUS, SIMILAR = 0.6, 0.1, 0.68, 300
 TEMPERATURE, STEP, REPETITION = 0.1, 1e-3, 5.0
-TARGETS, THEIRS = 32, 2
 SCANNED = 64
 """Vocabulary words of one ranker call in the slow way."""
 
@@ -143,37 +125,3 @@ def _whole(ids: Tensor) -> Tokens:
 
 def _repeat(tokens: Tokens, times: int) -> Tokens:
     return Tokens(tokens.ids.expand(times, -1), tokens.mask.expand(times, -1))
-
-
-def batched(known: Models, batch: RankingBatch) -> RankingBatch:
-    """Our attack through its public door."""
-    attack = PAT(surrogate="victim", beams=BEAMS, candidates=CANDIDATES, gradient_steps=GRADIENT_STEPS)
-    view = View(known.ranker, RankingDomain(), attack.grant, batch.ids)
-    with under_attack(known.ranker):
-        return attack.perturb(view, batch, float(LENGTH), Seed(0).draws(batch.ids))
-
-
-def main(repeats: int = 3) -> None:
-    """Print the table."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    batch = Synthetic().split("test").select(slice(0, TARGETS))
-    known = models(batch)
-    with torch.no_grad():
-        anchors = anchors_of(batch, ranked_lists(known.ranker(batch)).order, 3)
-    pairs = {
-        f"pat, {BEAMS} beams": Pair(
-            lambda: one_by_one(known, batch.select(slice(0, THEIRS)), anchors[:THEIRS]),
-            lambda: batched(known, batch),
-            THEIRS,
-            TARGETS,
-        )
-    }
-    print("CPU per trigger: one by one, batched, ratio (range); triggers per CPU-minute")
-    for name, ratio in measure(pairs, repeats).items():
-        per_minute = [60_000 / cost for cost in (ratio.their_ms, ratio.our_ms)]
-        print(f"{name:14s} {ratio}   {per_minute[0]:.0f} against {per_minute[1]:.0f}")
-
-
-if __name__ == "__main__":
-    main()

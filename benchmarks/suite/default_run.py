@@ -16,7 +16,12 @@ QUICK = {
     "ranking": ("-a", "random-trigger", "-d", "none", "--victim", "bm25", "--max-examples", "4"),
     "diffusion": (
         *("-a", "random-prefix:tries=1", "-d", "none", "--max-examples", "3"),
-        *("--dataset", "synthetic:train=64,prompts=3,retained=3", "--victim", "small:steps=3,sampling_steps=2"),
+        *(
+            "--dataset",
+            "synthetic:train=64,prompts=3,retained=3",
+            "--victim",
+            "small:steps=3,sampling_steps=2",
+        ),
     ),
 }
 
