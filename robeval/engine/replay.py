@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from robeval.engine.cache import Cache, cache_directory
 from robeval.engine.evaluate import Evaluator
 from robeval.engine.experiment import Experiment
-from robeval.engine.plan import WORST_OF, Cell, Plan, make_plan
+from robeval.engine.plan import NONE, WORST_OF, Cell, Plan, make_plan
 from robeval.engine.progress import Watcher
 from robeval.errors import MissingFile, StoreError
 from robeval.plugins.contracts import Domain, Trial
@@ -54,7 +54,8 @@ def trial(
     victim = evaluator.stages.judged(cell)
     with torch.no_grad():
         answers = victim(clean), victim(adversarial)
-    return plan.catalog.domain, Trial(victim, clean, adversarial, *answers)
+    original = None if cell.defense == NONE else evaluator.stages.original(cell)
+    return plan.catalog.domain, Trial(victim, clean, adversarial, *answers, original=original)
 
 
 def _added(folder: Path, plan: Plan, cell_id: str) -> Cell:

@@ -73,7 +73,7 @@ class Stages:
             seed=seed,
             transfers=surrogate is not None,
             draws=draws if cell.counter == "expectation" or defense.gradient == "expectation" else 1,
-            original=lambda: self._original(cell),
+            original=lambda: self.original(cell),
             prepared=self._prepared(cell, attack, attacked, seed) if attack and attack.preparation else None,
             clean_answers={}
             if attack is not None and acts(attack, "tamper")
@@ -114,7 +114,7 @@ class Stages:
             )
         return hardened.eval()
 
-    def _original(self, cell: Cell) -> nn.Module:
+    def original(self, cell: Cell) -> nn.Module:
         """A frozen copy of the victim before it was defended."""
         fit = victim_fit(cell, self.catalog, defended=False)
         if fit not in self._originals:

@@ -178,6 +178,8 @@ class Trial(Generic[B]):
     adversarial: B
     clean_output: Any
     output: Any
+    original: nn.Module | None = None
+    """For pictures: the victim before it was defended, where it was."""
 
 
 @dataclass(frozen=True)

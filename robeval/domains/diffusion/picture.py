@@ -1,6 +1,7 @@
-"""What a person looks at: what the caption says, what the victim draws, and what it draws under attack."""
+"""What a person looks at: what was drawn before the defense, what is drawn now, and what under attack."""
 
 import textwrap
+from typing import cast
 
 import torch
 from matplotlib.axes import Axes
@@ -12,20 +13,22 @@ from robeval.domains.diffusion.judging import is_present, presence
 from robeval.plugins.contracts import Trial
 
 PANEL_IN = 2.2
-COLUMNS = ("what the caption says", "victim, own prompt", "victim, under attack")
+UNDEFENDED = ("what the caption says", "victim, own prompt", "victim, under attack")
+DEFENDED = ("undefended", "defended", "defended, under attack")
 
 
 def draw(trial: Trial[PromptBatch], title: str = "") -> Figure:
     """A row of three pictures per example, all of them from the example's own noise (unless the attack chose it).
 
-    Below each stand the prompt that it was drawn for and how sure the judge is of the concept. The frame is
-    thick and marked "shown" where the judge sees the concept. The figure belongs to no backend.
+    The first is the undefended victim's; without a defense it is the picture that the caption was written for. Below
+    each stand the prompt that it was drawn for and how sure the judge is of the concept. The frame is thick and
+    marked "shown" where the judge sees the concept. The figure belongs to no backend.
     """
     count = len(trial.clean)
     figure = Figure(figsize=(3 * PANEL_IN, count * (PANEL_IN + 0.75) + 0.4), layout="constrained")
     panels = figure.subplots(count, 3, squeeze=False)
     shown = (
-        (trial.clean, trial.clean.image),
+        (trial.clean, _before(trial)),
         (trial.clean, trial.clean_output.image),
         (trial.adversarial, trial.output.image),
     )
@@ -38,9 +41,18 @@ def draw(trial: Trial[PromptBatch], title: str = "") -> Figure:
             says = f"{batch.concept[row]} {float(sure[row]):.2f}" + (" (shown)" if present[row] else "")
             panel.set_xlabel(f"{textwrap.fill(texts[row], 32)}\n{says}", fontsize=7)
             if row == 0:
-                panel.set_title(COLUMNS[column], fontsize=9)
+                titles = UNDEFENDED if trial.original is None else DEFENDED
+                panel.set_title(titles[column], fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _before(trial: Trial[PromptBatch]) -> Tensor:
+    """The pictures of the first column."""
+    if trial.original is None:
+        return trial.clean.image
+    with torch.no_grad():
+        return cast(Tensor, trial.original(trial.clean).image)
 
 
 def _words(batch: PromptBatch) -> tuple[str, ...]:

@@ -137,4 +137,16 @@ def test_the_picture_shows_three_panels_an_example(untrained: Small, prompts: Pr
     assert "[1 embeddings]" in words[2]
     assert "(shown)" in words[0]
     assert "(shown)" not in words[2]
+    assert figure.axes[0].get_title() == "what the caption says"
     figure.savefig("/dev/null", format="png")
+
+
+def test_beside_a_defense_stands_what_was_drawn_before_it(untrained: Small, prompts: PromptBatch) -> None:
+    """Where the victim is defended, the first panel is the undefended one's picture for the same noise."""
+    part = prompts.select(slice(0, 1))
+    grey = Drawn(torch.full_like(part.image, 0.5))
+    figure = Diffusion().picture(Trial(untrained, part, part, grey, grey, original=untrained))
+    assert [axes.get_title() for axes in figure.axes] == ["undefended", "defended", "defended, under attack"]
+    with torch.no_grad():
+        expected = untrained(part).image[0].permute(1, 2, 0).numpy()
+    assert (figure.axes[0].images[0].get_array() == expected).all()
