@@ -46,7 +46,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--junit", type=_FILE, metavar="FILE", help="Write JUnit XML: one test case per cell.")
 @click.option("--markdown", type=_FILE, metavar="FILE", help="Write Markdown.")
 @click.option("--json", "json_file", metavar="FILE|-", help="Write JSON; - is standard output.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: as for robeval run.")
+@click.option("--out", metavar="DIR|URL", help="Run folder. Default: as for robeval run.")
 @click.option("--fresh", is_flag=True, help="Compute everything anew, whatever is cached.")
 @click.option(
     "--executor",
@@ -88,6 +88,7 @@ def _check(experiment: Path | None, flags: dict[str, Any], words: Sequence[str])
     from rich.console import Console
 
     from robeval.gate.check import Request, check
+    from robeval.results.places import local_folder
 
     _check_targets(flags)
     request = Request(
@@ -96,7 +97,7 @@ def _check(experiment: Path | None, flags: dict[str, Any], words: Sequence[str])
         tolerance=flags["tolerance"],
         alpha=flags["alpha"],
         allow_changed=flags["allow_changed"],
-        out=flags["out"],
+        out=local_folder(flags["out"]) if flags["out"] else None,
         plugins=tuple(flags["plugin_files"]),
         execution={
             name: flags[name]

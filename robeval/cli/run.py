@@ -80,7 +80,9 @@ if TYPE_CHECKING:
     help="How long a cell, and each training, may take.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/<domain>-<experiment's digest>."
+    "--out",
+    metavar="DIR|URL",
+    help="Run folder, also s3://... or another URL. Default: runs/<domain>-<experiment's digest>.",
 )
 @click.option("--fresh", is_flag=True, help="Compute everything anew, whatever is cached.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it may cost; run nothing.")
@@ -216,9 +218,11 @@ def _execute(plan: Plan, flags: dict[str, Any], words: Sequence[str], *, debug: 
     from robeval.engine.cache import Cache, cache_directory
     from robeval.engine.progress import Watcher, watcher_for
     from robeval.engine.run import Interrupted, answering_ctrl_c, run
+    from robeval.results.places import local_folder
 
     _check_metrics(plan, flags["metrics"])
-    folder = flags["out"] or Path("runs") / f"{plan.experiment.domain}-{plan.experiment.identity()}"
+    default = Path("runs") / f"{plan.experiment.domain}-{plan.experiment.identity()}"
+    folder = local_folder(flags["out"] or default)
     cache = Cache(cache_directory(), fresh=flags["fresh"])
     watcher = Watcher() if flags["quiet"] else watcher_for(Console(stderr=True))
     repeat = shlex.join(["robeval", *(word for word in words if word != "--fresh")])
@@ -255,6 +259,7 @@ def _report(outcome: Outcome, flags: dict[str, Any]) -> None:
 
     from robeval.cli.console import console
     from robeval.report.render import print_report, render
+    from robeval.results.places import shown
 
     target = flags["json_file"]
     screen = Console(stderr=True) if target == "-" else console()
@@ -265,7 +270,7 @@ def _report(outcome: Outcome, flags: dict[str, Any]) -> None:
         from robeval.results.files import write_atomically
 
         write_atomically(Path(target), render(outcome.folder, "json").encode())
-    where = f"{outcome.folder} · {outcome.seconds:.1f} s"
+    where = f"{shown(outcome.folder)} · {outcome.seconds:.1f} s"
     click.echo(f"{where}, {outcome.from_cache} of {len(outcome.records)} cells from cache", err=True)
 
 

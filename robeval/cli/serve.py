@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 
 import click
 
@@ -14,7 +13,7 @@ PORT = 8642
 
 
 @click.command("serve")
-@click.argument("runs", metavar="[RUNS]", default="runs", type=click.Path(path_type=Path))
+@click.argument("runs", metavar="[RUNS]", default="runs")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes any free one."
@@ -24,8 +23,8 @@ PORT = 8642
     "--max-pictures", type=click.IntRange(0), default=0, show_default=True, help="Examples drawn per report."
 )
 @click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
-def command(runs: Path, host: str, port: int, allow_remote: bool, max_pictures: int, open_: bool) -> None:
-    """List the runs in the folder RUNS (by default: runs), show them, and compare two. Ctrl-C ends it.
+def command(runs: str, host: str, port: int, allow_remote: bool, max_pictures: int, open_: bool) -> None:
+    """List the runs in the folder or at the URL RUNS (by default: runs), show them, compare two. Ctrl-C ends it.
 
     Nothing is written, and only this machine is answered. A run that changes is shown anew.
     """
@@ -33,13 +32,16 @@ def command(runs: Path, host: str, port: int, allow_remote: bool, max_pictures: 
     _need_extra()
     import uvicorn
 
+    from robeval.results.places import local_folder
     from robeval.serve.app import make_app
-    from robeval.serve.runs import run_folders
+    from robeval.serve.runs import bring, run_folders
 
-    count = len(run_folders(runs))
+    home = local_folder(runs)
+    bring(home, pictures=max_pictures > 0)
+    count = len(run_folders(home))
     with _listening(host, port) as listener:
         port = listener.getsockname()[1]
-        app = make_app(runs, _names(host), pictures=max_pictures)
+        app = make_app(home, _names(host), pictures=max_pictures)
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
         click.echo(f"{count} runs of {runs} at {address} (Ctrl-C ends it)")
         if open_:

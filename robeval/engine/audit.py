@@ -64,8 +64,24 @@ def audit(
     counter-measure is answered by further rows of the run itself. Raises StoreError when the run is not finished
     with the code and data that are here now.
     """
-    started = time.perf_counter()
     named = chosen_checks(plan.catalog, checks)
+    with RunFolder(folder).held():
+        return _conducted(plan, folder, cache, watcher, named, examples, counter=counter, debug=debug)
+
+
+def _conducted(
+    plan: Plan,
+    folder: Path,
+    cache: Cache,
+    watcher: Watcher,
+    named: Sequence[Named],
+    examples: int,
+    *,
+    counter: bool,
+    debug: bool,
+) -> AuditRecord:
+    """The audit itself, in a folder that is this process's."""
+    started = time.perf_counter()
     bench = Bench(plan, folder, cache, watcher, examples, debug=debug)
     cells = attacked(plan, bench.main)
     entries: list[AuditEntry] = []

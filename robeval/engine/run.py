@@ -67,6 +67,13 @@ def run(
             evaluator.key(
                 cell
             )  # reads every file that the run depends on: what is missing is said before a folder exists
+    with store.held():
+        return _executed(plan, evaluator, command=command, debug=debug)
+
+
+def _executed(plan: Plan, evaluator: Evaluator, *, command: str, debug: bool) -> Outcome:
+    """The run itself, in a folder that is this process's."""
+    store, cache, watcher, folder = evaluator.folder, evaluator.cache, evaluator.watcher, evaluator.folder.path
     store.claim(plan.experiment.asked(), fresh=cache.fresh)
     outcome, started = Outcome(folder), datetime.now(UTC)
     digests = fingerprints(plan)

@@ -8,6 +8,7 @@ from typing import Any
 
 from robeval.gate.verdict import Finding, Verdict
 from robeval.gate.words import headline, record_command
+from robeval.results.places import shown
 
 SCHEMA = 1
 
@@ -21,7 +22,7 @@ def json_verdict(verdict: Verdict) -> str:
         "counts": verdict.counts,
         "alpha": verdict.alpha,
         "baseline": str(verdict.baseline),
-        "run": str(verdict.folder),
+        "run": shown(verdict.folder),
         "seconds": round(verdict.seconds, 3),
         "record": record_command(verdict),
         "changes": [

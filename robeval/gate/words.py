@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from robeval.gate.verdict import MEANING, Finding, Power, State, Verdict
 from robeval.report.numbers import number, unit_of
+from robeval.results.places import shown
 from robeval.results.records import MetricRecord
 
 HEADINGS = ("cell", "metric", "recorded", "now", "worse by [95 % interval]", "tolerated", "p", "state")
@@ -152,7 +153,7 @@ def _needed(powers: Sequence[Power], metric: MetricRecord) -> str:
 
 def record_command(verdict: Verdict) -> str:
     """What records this run as the baseline."""
-    return shlex.join(["robeval", "baseline", str(verdict.folder), "-o", str(verdict.baseline)])
+    return shlex.join(["robeval", "baseline", shown(verdict.folder), "-o", str(verdict.baseline)])
 
 
 def notes(verdict: Verdict) -> Iterator[str]:

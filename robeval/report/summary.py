@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from robeval.errors import MissingFile, StoreError, UsageError, nearest
 from robeval.results.audit import read_audit, with_audit
+from robeval.results.places import is_url
+from robeval.results.reading import brought
 from robeval.results.records import SCHEMA, CellRecord, MetricRecord, RunRecord, Summary
 
 RUNS = Path("runs")
@@ -18,10 +20,15 @@ R = TypeVar("R", bound=BaseModel)
 
 
 def find_run(run: str | Path) -> Path:
-    """The folder of a run that is given by its path or by its name under ./runs.
+    """The folder of a run that is given by its path, its URL, or its name under ./runs.
 
     Raises UsageError with the nearest names when there is none.
     """
+    if is_url(run):
+        folder = brought(run)
+        if (folder / "run.json").is_file():
+            return folder
+        raise UsageError(f"there is no run at {run}: no run.json. Make one with: robeval run --out {run}")
     for folder in (Path(run), RUNS / run):
         if (folder / "run.json").is_file():
             return folder

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robeval.results.files import checksum, write_atomically
+from robeval.results.places import mirror_of
 from robeval.results.records import CellRecord, Evidence, Verdict
 
 SCHEMA = 1
@@ -66,6 +67,9 @@ def write_audit(folder: Path, audit: AuditRecord) -> None:
     sums = {cell: checksum((folder / f"cells/{cell}.json").read_bytes()) for cell in sorted(cells)}
     content = audit.model_copy(update={"sums": sums}).model_dump_json(by_alias=True, indent=1)
     write_atomically(folder / NAME, content.encode() + b"\n")
+    mirror = mirror_of(folder)
+    if mirror is not None:
+        mirror.send(folder / NAME, content.encode() + b"\n")
 
 
 def read_audit(folder: Path) -> AuditRecord | None:

@@ -85,14 +85,20 @@ class RunFolder:
 
     def adopt(self, event: dict[str, Any]) -> None:
         """Take in one event that another process has written, perhaps on another machine."""
-        if self.mirror is not None:
-            absent = [name for name, recorded in event["files"].items() if not self._has(name, recorded)]
-            self.mirror.fetch([self.mirror.name(self.path / name) for name in absent])
+        for name, recorded in event["files"].items():
+            if not self._has(name, recorded):
+                self._fetched(name, recorded)
         self._remember(event)
 
     def _has(self, name: str, recorded: str) -> bool:
         path = self.path / name
         return path.is_file() and file_checksum(path) == recorded
+
+    def _fetched(self, name: str, recorded: str) -> bool:
+        if self.mirror is None:
+            return False
+        self.mirror.fetch([self.mirror.name(self.path / name)])
+        return self._has(name, recorded)
 
     def event(self, cell: str) -> dict[str, Any] | None:
         """The journal's line of a finished cell."""
@@ -195,8 +201,7 @@ class RunFolder:
         if event is None or event["key"] != key:
             return None
         for name, recorded in event["files"].items():
-            path = self.path / name
-            if not path.is_file() or file_checksum(path) != recorded:
+            if not self._has(name, recorded) and not self._fetched(name, recorded):
                 return None
         return CellRecord.model_validate_json((self.path / f"cells/{cell}.json").read_bytes())
 

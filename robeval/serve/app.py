@@ -21,7 +21,7 @@ from robeval.report.compare_words import called, chance, difference, effect, hea
 from robeval.report.compare_words import listed as named
 from robeval.report.html.frame import policy_of, templates
 from robeval.report.html.page import html_report
-from robeval.serve.runs import listed, run_folders, state
+from robeval.serve.runs import bring, listed, run_folders, state
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -57,7 +57,7 @@ class Pages:
 
     def index(self, request: Request) -> Response:
         """The list of runs."""
-        return self._answer(lambda: self._shown("index.html", runs=listed(self.home), home=self.home.name))
+        return self._answer(self._index)
 
     def run(self, request: Request) -> Response:
         """One run's report. The name is looked up among the runs; no path is ever made of it."""
@@ -78,6 +78,10 @@ class Pages:
     def unknown(self, request: Request, error: Exception | None) -> Response:
         """There is no such page or run."""
         return self._page(self._shown("problem.html", problem="There is no such page or run here."), 404)
+
+    def _index(self) -> str:
+        bring(self.home, pictures=self.pictures > 0)
+        return self._shown("index.html", runs=listed(self.home), home=self.home.name)
 
     def _report(self, folder: Path) -> str:
         now = state(folder)

@@ -9,6 +9,7 @@ from robeval.errors import RobevalError, UsageError
 from robeval.report.findings import progress
 from robeval.report.summary import read_run
 from robeval.results.audit import NAME as AUDIT
+from robeval.results.places import mirror_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class Listed:
     marked: int = 0
     """Cells that are suspicious or invalid."""
     problem: str = ""
+
+
+def bring(home: Path, *, pictures: bool) -> None:
+    """Where `home` mirrors a URL: all that is there now. Raises StoreError."""
+    mirror = mirror_of(home)
+    if mirror is None:
+        return
+    left_out = ("chunks",) if pictures else ("chunks", "artifacts")
+    mirror.update(lambda name: not any(part in left_out for part in name.split("/")[:-1]))
 
 
 def run_folders(home: Path) -> dict[str, Path]:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from robeval.engine.evaluate import Evaluator
 from robeval.engine.executors.schedule import Failed, Pool, schedule
@@ -13,6 +14,7 @@ from robeval.engine.executors.worker import Job, Task
 from robeval.engine.figures import blank_record
 from robeval.engine.plan import Cell, Plan, fits_of
 from robeval.engine.run import guarded
+from robeval.results.places import is_url, shown
 from robeval.results.records import CellRecord
 
 Done = tuple[Cell, CellRecord, bool]
@@ -56,14 +58,16 @@ def at_hand(evaluator: Evaluator, cell: Cell) -> bool:
 def make_pool(plan: Plan, evaluator: Evaluator, jobs: int) -> Pool[object]:
     """The workers that the experiment asks for."""
     execution = plan.experiment.execution
+    elsewhere = execution.executor == "ray"
     job = Job(
         experiment=plan.experiment.model_dump(mode="json"),
-        folder=str(evaluator.folder.path.resolve()),
-        cache=str(evaluator.cache.folder.resolve()),
+        folder=_reachable(evaluator.folder.path, elsewhere=elsewhere),
+        cache=_reachable(evaluator.cache.folder, elsewhere=elsewhere),
         since=time.time() if evaluator.cache.fresh else 0.0,
         threads=max(1, (os.cpu_count() or 1) // jobs),
         number=0,
-        paths=tuple(sys.path),
+        paths=tuple(os.path.abspath(path) for path in sys.path),
+        home=os.getcwd(),
     )
     if execution.executor == "ray":
         from robeval.engine.executors.ray_ import RayActors
@@ -72,6 +76,12 @@ def make_pool(plan: Plan, evaluator: Evaluator, jobs: int) -> Pool[object]:
     from robeval.engine.executors.processes import Processes
 
     return Processes(job)  # type: ignore[return-value]
+
+
+def _reachable(folder: Path, *, elsewhere: bool) -> str:
+    """How workers find a folder; those on other machines by its URL, if it has one."""
+    place = shown(folder)
+    return place if elsewhere and is_url(place) else str(folder.resolve())
 
 
 def by_workers(

@@ -22,7 +22,7 @@ class Handle:
 class RayActors(Pool[Handle]):
     """One Ray actor for each worker.
 
-    Run folder and cache must be reachable under the same paths from every node (a shared file system).
+    Run folder and cache must be reachable from every node: at a URL, or under the same path (a shared file system).
     """
 
     def __init__(self, job: Job, address: str | None, workers: int) -> None:
@@ -41,7 +41,11 @@ class RayActors(Pool[Handle]):
                 ray.init(address=address, log_to_driver=False, logging_level="error", **local)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise UsageError(f"no Ray cluster at --address {address}: {error}") from None
-        self.kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Worker)
+        # Ray hides every GPU from an actor that asks for none.
+        accelerator = job.experiment["execution"]["accelerator"]
+        gpus = 0.0 if accelerator == "cpu" else ray.cluster_resources().get("GPU", 0.0)
+        share = min(1.0, gpus / workers)
+        self.kind = ray.remote(num_cpus=1, num_gpus=share, max_restarts=0, max_task_retries=0)(Worker)
 
     def start(self) -> Handle:
         """An actor with its own journal."""

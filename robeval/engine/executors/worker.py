@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -34,6 +36,7 @@ class Job:
 
     experiment: dict[str, Any]
     folder: str
+    """A path, or the URL of a run for a worker on another machine."""
     cache: str
     since: float
     """Cached results from before are ignored."""
@@ -41,14 +44,19 @@ class Job:
     number: int
     paths: tuple[str, ...] = ()
     """Where the main process finds its modules."""
+    home: str = ""
+    """The folder that relative paths of the experiment start from."""
 
 
 class Worker:
     """Answers tasks. A task that fails is an answer like any other; only a lost process is not."""
 
     def __init__(self, job: Job) -> None:
+        import os
         import sys
 
+        if os.path.isdir(job.home):
+            os.chdir(job.home)
         sys.path[:] = [*dict.fromkeys([*job.paths, *sys.path])]
 
         import torch
@@ -59,15 +67,18 @@ class Worker:
         from robeval.engine.plan import make_plan
         from robeval.engine.progress import Watcher
         from robeval.plugins.discovery import discover
+        from robeval.results.places import is_url, local_folder
         from robeval.results.store import RunFolder
 
         torch.set_num_threads(job.threads)
         experiment = Experiment.model_validate(job.experiment)
         plan = make_plan(experiment, discover([Path(name) for name in experiment.plugins]))
-        folder = RunFolder(Path(job.folder), writer=job.number)
-        self.evaluator = Evaluator(
-            plan.experiment, plan.catalog, Cache(Path(job.cache), since=job.since), folder, Watcher()
-        )
+        # Of a run at a URL, this worker has a mirror of its own, with no more in it than one cell at a time.
+        self.own = tempfile.TemporaryDirectory(prefix="robeval-") if is_url(job.folder) else None
+        path = local_folder(job.folder, home=Path(self.own.name) if self.own else None)
+        folder = RunFolder(path, writer=job.number)
+        cache = Cache(local_folder(job.cache), since=job.since)
+        self.evaluator = Evaluator(plan.experiment, plan.catalog, cache, folder, Watcher())
         self.fits = plan.fits()
         self.cells = {cell.id: cell for cell in plan.cells}
 
@@ -77,12 +88,16 @@ class Worker:
             return Answer(task, self._trained(int(task.name)), None, False)
         from robeval.engine.run import guarded
 
-        cell = self.cells[task.name]
-        self.evaluator.folder.refresh()
+        cell, folder = self.cells[task.name], self.evaluator.folder
+        if self.own is not None and folder.mirror is not None:
+            parts = ("journal", f"chunks/{cell.id}-")
+            folder.mirror.update(lambda name: name.startswith(parts), prune=False)
+        folder.refresh()
         record, cached = guarded(self.evaluator, cell, debug=False)
-        return Answer(
-            task, record.model_dump_json(by_alias=True), self.evaluator.folder.event(cell.id), cached
-        )
+        if self.own is not None:
+            for part in ("cells", "examples", "artifacts", "chunks"):
+                shutil.rmtree(folder.path / part, ignore_errors=True)  # it is all at the URL
+        return Answer(task, record.model_dump_json(by_alias=True), folder.event(cell.id), cached)
 
     def _trained(self, number: int) -> str:
         from robeval.engine.blame import reason
