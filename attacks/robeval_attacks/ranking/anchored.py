@@ -16,6 +16,7 @@ from robeval.plugins.views import View
 from robeval_attacks.ranking.beams import Found, grow
 from robeval_attacks.ranking.fluent import Fluent, Taste
 from robeval_attacks.ranking.reader import Reader
+from robeval_attacks.ranking.refine import refined
 from robeval_attacks.ranking.words import (
     Forbid,
     banned,
@@ -40,6 +41,10 @@ class Plan:
     in_context: bool = False
     where: str = FRONT
     full: bool = False
+    sweeps: int = 0
+    """Times over all positions of the best grown triggers, exchanging tokens."""
+    exchanged: int = 2
+    """How many of them."""
 
 
 def asked_lists(view: View[RankingBatch], batch: RankingBatch) -> Int64[Tensor, "batch list"]:
@@ -95,4 +100,5 @@ def search(
         width=plan.beams,
         full=plan.full,
     )
-    return grow(task, len(batch), steps, plan.beams, device)
+    found = grow(task, len(batch), steps, plan.beams, device)
+    return refined(task, found, plan.exchanged, plan.sweeps)

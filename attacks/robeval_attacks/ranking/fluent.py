@@ -33,6 +33,8 @@ class Taste:
 
     candidates: int = 48
     relevance: float = 1.0
+    pairwise: bool = False
+    """Relevance is log P(better than the anchor) instead of log P(relevant), which flattens out for good triggers."""
     fluency: float = 0.6
     coherence: float = 0.1
     repetition: float = 5.0
@@ -114,7 +116,7 @@ class Fluent:
         slow, fast, tiny = ADAM
         for step in range(1, taste.gradient_steps + 1):
             offset = offset.detach().requires_grad_()
-            soft = ((taste.temperature * log_p + self._seen(offset, row) + mask) / taste.temperature).softmax(
+            soft = ((taste.temperature * log_p + self.seen(offset, row) + mask) / taste.temperature).softmax(
                 dim=1
             )
             whole = torch.cat([vectors, (soft[:, : len(table)] @ table).unsqueeze(1)], dim=1)
@@ -133,7 +135,7 @@ class Fluent:
         table = self._table(log_p)
         soft = log_p.masked_fill(~usable, -torch.inf).softmax(dim=1)[:, : len(table)]
         middle = (soft @ table).unsqueeze(1).requires_grad_()
-        whole = torch.cat([self._embedded(prefix), self._seen(middle, row)], dim=1)
+        whole = torch.cat([self._embedded(prefix), self.seen(middle, row)], dim=1)
         (slope,) = torch.autograd.grad(self.reader.soft_scores(row, whole).sum(), middle)
         gain = torch.full_like(log_p, -torch.inf)
         gain[:, : len(table)] = slope.squeeze(1) @ table.T
@@ -146,15 +148,15 @@ class Fluent:
     def _embedded(self, prefix: Tensor) -> Float[Tensor, "rows length hidden"]:
         return self.reader.ranker.embed(full(prefix)).detach()
 
-    def _seen(self, variable: Tensor, row: Tensor) -> Tensor:
+    def seen(self, variable: Tensor, row: Tensor) -> Tensor:
+        """A variable that the ranker is differentiated by, watched where that counts as the victim's gradient."""
         return variable if self.view is None else self.view.watch(variable, self.batch.select(row))
 
     def value(self, beams: Beams, extensions: Extensions) -> Float[Tensor, "batch beams candidates"]:
         """The full sum; the next-sentence model is only asked where it can matter, which changes nothing."""
         taste = self.taste
         ids, row = _sequences(beams, extensions)
-        score = self.reader.scores(row, ids).view(extensions.ids.shape)
-        total = taste.relevance * torch.nn.functional.logsigmoid(score)
+        total = self._relevance(row, ids).view(extensions.ids.shape)
         total = total + taste.fluency * (extensions.log_p + beams.log_p.unsqueeze(2))
         flat = extensions.ids.flatten(1)
         total = total + self.bonus.gather(1, flat).view(total.shape)
@@ -162,6 +164,25 @@ class Fluent:
         if self.next_sentence is None or taste.coherence == 0:
             return total
         return self._with_coherence(total, row, ids)
+
+    def _relevance(self, row: Tensor, ids: Tensor) -> Float[Tensor, " rows"]:
+        score = self.reader.scores(row, ids)
+        against = self.rival[row] if self.taste.pairwise else 0.0
+        return self.taste.relevance * torch.nn.functional.logsigmoid(score - against)
+
+    def worth(self, row: Int64[Tensor, " rows"], ids: Int64[Tensor, "rows length"]) -> Float[Tensor, " rows"]:
+        """The whole sum of finished sequences, without the bonus: that is for tokens under way."""
+        total = self._relevance(row, ids)
+        if self.taste.fluency:
+            with torch.no_grad():
+                total = total + self.taste.fluency * self.language.log_probs(full(ids)).sum(dim=1)
+        return total + self.taste.coherence * self._coherence(row, ids) if self.taste.coherence else total
+
+    def compared(
+        self, row: Int64[Tensor, " rows"], ids: Int64[Tensor, "rows length"], worth: Float[Tensor, " rows"]
+    ) -> Float[Tensor, " rows"]:
+        """By what finished sequences are compared: the ranker's score, or their worth."""
+        return worth if self.full else self.reader.scores(row, ids)
 
     def _with_coherence(
         self, total: Float[Tensor, "batch beams candidates"], row: Tensor, ids: Tensor
@@ -205,10 +226,8 @@ class Fluent:
         self, ids: Int64[Tensor, "batch beams length"], value: Float[Tensor, "batch beams"]
     ) -> Float[Tensor, "batch beams"]:
         """The ranker's score of the sequences, or the whole sum."""
-        if self.full:
-            return value
         row = torch.arange(ids.shape[0], device=ids.device).repeat_interleave(ids.shape[1])
-        return self.reader.scores(row, ids.flatten(0, 1)).view(ids.shape[:2])
+        return self.compared(row, ids.flatten(0, 1), value.flatten()).view(ids.shape[:2])
 
 
 def _sequences(

@@ -25,7 +25,9 @@ class PATPlus(Searching):
 
     Source: this project, on the ground of arXiv:2209.06506.
     Differs: see `pat`; half of the candidates are the tokens with the largest first-order gain in score, in place of
-    the inert bending of the language model; fluency counts less; every trigger is scored where it will stand.
+    the inert bending of the language model; a trigger is scored where it will stand, and by how surely it beats the
+    anchor, which does not flatten out as log P(relevant) does; fluency counts less; the best grown triggers are gone
+    over again, token by token.
     """
 
     threat = ThreatModel(
@@ -47,7 +49,8 @@ class PATPlus(Searching):
     proposals: Annotated[
         Proposals, Field(description="next tokens by language model, by gradient, or half of them by either")
     ] = "both"
-    fluency: Annotated[float, Field(ge=0, description="weight of the trigger's log-probability")] = 0.1
+    relevance: Annotated[float, Field(gt=0, description="weight of the trigger beating the anchor")] = 4.0
+    fluency: Annotated[float, Field(ge=0, description="weight of the trigger's log-probability")] = 0.02
     coherence: Annotated[
         float, Field(ge=0, description="weight of the trigger being the passage's next sentence")
     ] = 0.1
@@ -58,6 +61,9 @@ class PATPlus(Searching):
         int, Field(ge=0, description="Adam steps that bend the language model towards beating the anchor")
     ] = 0
     gradient_step: Annotated[float, Field(gt=0, description="size of such a step")] = 1.0
+    sweeps: Annotated[
+        int, Field(ge=0, description="times over all positions of a grown trigger, exchanging tokens")
+    ] = 2
     in_context: Annotated[bool, Field(description="score triggers in their passages, not alone")] = True
     where: Annotated[Literal["front", "middle", "end"], Field(description="where the trigger is put")] = (
         "front"
@@ -97,6 +103,8 @@ class PATPlus(Searching):
     def _plan(self) -> Plan:
         taste = Taste(
             candidates=self.candidates,
+            relevance=self.relevance,
+            pairwise=True,
             fluency=self.fluency,
             coherence=self.coherence,
             gradient_steps=self.gradient_steps,
@@ -115,4 +123,5 @@ class PATPlus(Searching):
             self.in_context,
             self.where,
             self.select == "full",
+            self.sweeps,
         )

@@ -11,9 +11,10 @@ from robeval.domains.ranking.batch import RankingBatch
 from robeval.domains.ranking.language import language_model
 from robeval.domains.ranking.ranker import NeuralRanker
 from robeval.domains.ranking.tokens import Tokens
-from robeval_attacks.ranking.beams import Beams
+from robeval_attacks.ranking.beams import Beams, grow
 from robeval_attacks.ranking.fluent import REACH, Fluent, Taste, repeated
 from robeval_attacks.ranking.reader import Reader
+from robeval_attacks.ranking.refine import refined
 from robeval_attacks.ranking.words import first_pieces, later_pieces
 
 COUNT = 8
@@ -119,3 +120,41 @@ def test_repeated_tokens_get_less_likely() -> None:
     """Negative logits are multiplied by the penalty, positive ones divided."""
     logits = torch.tensor([[-1.0, 2.0, 3.0]])
     assert repeated(logits, torch.tensor([[0, 1]]), 5.0).tolist() == [[-5.0, pytest.approx(0.4), 3.0]]
+
+
+def test_exchanging_tokens_never_lowers_a_trigger(
+    small_world: RankingBatch, word_ranker: NeuralRanker
+) -> None:
+    """The grown triggers stay; what is added is worth at least what it was made from, and beats it for somebody."""
+    search = task(small_world, word_ranker, candidates=24, proposals="both", relevance=4.0, fluency=0.02)
+    grown = grow(search, COUNT, 4, 3)
+    found = refined(search, grown, 2, 2)
+    assert found.score.shape[1] == grown.score.shape[1] + 2
+    assert (found.score[:, 0] >= grown.score[:, 0]).all()
+    assert (found.score[:, :-1] >= found.score[:, 1:]).all()
+    row = torch.arange(COUNT)
+    best = torch.where(grown.length == 4, grown.score, -torch.inf).argmax(dim=1)
+    made_from = search.worth(row, grown.ids[row, best])
+    exchanged = torch.stack(
+        [search.worth(row, found.ids[:, kept]) for kept in range(found.ids.shape[1])], dim=1
+    ).masked_fill(found.length != 4, -torch.inf)
+    assert (exchanged.amax(dim=1) >= made_from - 1e-5).all()
+    assert (exchanged.amax(dim=1) > made_from + 1e-3).any()
+
+
+def test_the_worth_of_a_whole_sequence_is_the_sum_that_it_grew_with(
+    small_world: RankingBatch, word_ranker: NeuralRanker
+) -> None:
+    """Without a bonus, growing token by token and looking at the end give the same."""
+    search = task(small_world, word_ranker, coherence=0.3)
+    plain = replace(search, bonus=torch.zeros_like(search.bonus))
+    log_p = plain.language.next_log_probs(torch.tensor([[]], dtype=torch.long))[0, 60]
+    beams = Beams(
+        torch.full((COUNT, 1, 1), 60), log_p.expand(COUNT, 1), torch.ones(COUNT, 1, dtype=torch.bool)
+    )
+    extensions = plain.extend(beams)
+    value = plain.value(beams, extensions)
+    best = value.flatten(1).argmax(dim=1)
+    row = torch.arange(COUNT)
+    ids = torch.stack([torch.full((COUNT,), 60), extensions.ids.flatten(1)[row, best]], dim=1)
+    assert plain.worth(row, ids).tolist() == pytest.approx(value.flatten(1)[row, best].tolist(), abs=1e-4)
