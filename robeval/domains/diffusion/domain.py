@@ -13,7 +13,7 @@ from robeval.domains.diffusion.batch import Drawn, PromptBatch
 from robeval.domains.diffusion.judging import judge_of
 from robeval.domains.diffusion.metrics import Seen, everything_right, kid_shares, seen
 from robeval.errors import AccessError
-from robeval.plugins.contracts import Defaults, Domain, Metric, Probes, Trial
+from robeval.plugins.contracts import Defaults, Domain, Metric, Probes, Profile, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,9 +59,18 @@ class Diffusion(Domain[PromptBatch]):
         dataset="synthetic",
         victim="small",
         attacks=("none", "random-prefix", "unlearn-diff", "ring-a-bell"),
-        defenses=("none",),
+        defenses=("none", "esd", "esd:part=text-encoder,retain=1", "uce", "adv-unlearn"),
         max_examples=96,
         small=("synthetic:train=64,prompts=3,retained=3", "small:steps=3,sampling_steps=2"),
+        profiles={
+            "fast": Profile(
+                "it checks the plumbing; claims nothing about utility or about which defense holds out",
+                dataset="synthetic:concept=red,textures=plain,train=2000,prompts=8,retained=12",
+                victim="small:steps=240",
+                attacks=("none", "random-prefix:tries=3", "unlearn-diff:iterations=48,rounds=3"),
+                defenses=("none", "esd:steps=40,trajectories=24", "uce"),
+            )
+        },
     )
     probes: ClassVar[Probes] = Probes(
         random="random-prefix:tries=1",

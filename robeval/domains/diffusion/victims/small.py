@@ -31,12 +31,12 @@ class Small(LatentDiffusion):
     learns what words mean in half as many steps.
     """
 
-    train_batch_size = 64
-    learning_rate = 3e-3
+    train_batch_size = 32
+    learning_rate = 2.5e-3
 
     def __init__(
         self,
-        steps: Annotated[int, Field(ge=1, description="training steps")] = 650,
+        steps: Annotated[int, Field(ge=1, description="training steps")] = 950,
         sampling_steps: Annotated[int, Field(ge=1, le=1000, description="DDIM steps of a picture")] = 15,
         guidance: Annotated[float, Field(ge=0, description="classifier-free guidance")] = 3.0,
         channels: Annotated[
