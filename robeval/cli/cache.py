@@ -21,6 +21,7 @@ from robeval.errors import UsageError
 
 if TYPE_CHECKING:
     from robeval.engine.cache import Cache
+    from robeval.results.remote import Remote
 
 FAILED = 3
 ABANDONED_S = 3600.0
@@ -48,19 +49,33 @@ class Kept:
     folder: Path
     size: int
     used: float
-    """When it was last made or read, seconds since the epoch."""
+    """When it was last made or read, seconds since the epoch; at a URL: made."""
+    remote: Remote | None = None
+    """Where it lies; `folder` is then its copy on this machine, if there is one."""
 
     @property
     def is_half(self) -> bool:
         """Whether it is being written, or was when its process was killed."""
         return self.folder.name.startswith(".")
 
+    @property
+    def object_name(self) -> str:
+        """What it is called at its URL."""
+        from robeval.engine.cache import archive_name
+
+        return archive_name(self.kind, self.key)
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for people."""
+        return f"{self.remote.url}/{self.object_name}" if self.remote else str(self.folder)
+
 
 @click.group("cache")
 def command() -> None:
     """Look at, check or shrink the cache of trained victims and finished cells.
 
-    ROBEVAL_CACHE_DIR moves it. What is in it can be made again.
+    ROBEVAL_CACHE_DIR moves it, also to a URL (s3://...). What is in it can be made again.
     """
 
 
@@ -68,6 +83,8 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def info(as_json: bool) -> None:
     """Where the cache is, what it holds, how large and how old that is."""
+    from robeval.results.places import shown
+
     cache = _cache()
     kept = list(entries(cache))
     kinds = {kind: [entry for entry in kept if entry.kind == kind] for kind in sorted({e.kind for e in kept})}
@@ -76,9 +93,9 @@ def info(as_json: bool) -> None:
             kind: {"entries": len(found), "bytes": sum(entry.size for entry in found)}
             for kind, found in kinds.items()
         }
-        click.echo(json.dumps({"schema": 1, "folder": str(cache.folder), "kinds": rows}, indent=2))
+        click.echo(json.dumps({"schema": 1, "folder": shown(cache.folder), "kinds": rows}, indent=2))
         return
-    click.echo(f"{cache.folder}: {amount(kept)}")
+    click.echo(f"{shown(cache.folder)}: {amount(kept)}")
     for kind, found in kinds.items():
         click.echo(f"  {kind}: {amount(found)}, last used {_ages(found)} ago")
 
@@ -94,7 +111,7 @@ def verify(context: click.Context) -> None:
     kept = [entry for entry in entries(cache) if not entry.is_half]
     broken = damaged(kept)
     for entry in broken:
-        click.echo(f"damaged: {entry.folder}")
+        click.echo(f"damaged: {entry.place}")
     click.echo(f"{len(kept) - len(broken)} of {len(kept)} entries are intact")
     if broken:
         click.echo("remove the damaged ones with: robeval cache prune --damaged", err=True)
@@ -148,7 +165,10 @@ def prune(
 
 
 def entries(cache: Cache) -> Iterator[Kept]:
-    """Everything in the cache but its locks, in a stable order."""
+    """Everything in the cache but its locks, in a stable order; of a cache at a URL, what is there."""
+    if cache.remote is not None:
+        yield from _entries_there(cache, cache.remote)
+        return
     for folder in sorted(cache.folder.glob("*/??/*")):
         with contextlib.suppress(FileNotFoundError):  # another process may remove it meanwhile
             if folder.is_dir():
@@ -159,11 +179,28 @@ def entries(cache: Cache) -> Iterator[Kept]:
                 yield Kept(kind, key, folder, size, folder.stat().st_mtime)
 
 
+def _entries_there(cache: Cache, remote: Remote) -> Iterator[Kept]:
+    for name, found in sorted(remote.listing().items()):
+        kind, _, rest = name.partition("/")
+        if name.endswith(".zip") and rest:
+            key = name.rpartition("/")[2].removesuffix(".zip")
+            used = time.time() if found.changed_s is None else found.changed_s
+            yield Kept(kind, key, cache.entry(kind, key), found.size, used, remote)
+
+
 def damaged(kept: Sequence[Kept]) -> list[Kept]:
     """The entries whose files are not what was written."""
-    from robeval.engine.cache import is_intact
+    return [entry for entry in kept if _is_damaged(entry)]
 
-    return [entry for entry in kept if not is_intact(entry.folder) and entry.folder.is_dir()]
+
+def _is_damaged(entry: Kept) -> bool:
+    from robeval.engine.cache import is_intact
+    from robeval.results.archive import unpack
+
+    if entry.remote is not None:
+        content = entry.remote.read(entry.object_name)
+        return content is not None and unpack(content) is None
+    return not is_intact(entry.folder) and entry.folder.is_dir()
 
 
 def remove(cache: Cache, entry: Kept) -> bool:
@@ -172,6 +209,8 @@ def remove(cache: Cache, entry: Kept) -> bool:
 
     try:
         with cache.lock(entry.kind.removesuffix("s"), entry.key).acquire(timeout=0):
+            if entry.remote is not None:
+                entry.remote.remove([entry.object_name])
             aside = entry.folder.with_name(f".{entry.key}.{uuid.uuid4().hex[:8]}.part")
             with contextlib.suppress(FileNotFoundError):
                 os.replace(entry.folder, aside)

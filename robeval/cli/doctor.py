@@ -206,21 +206,22 @@ def cache() -> Iterator[Finding]:
     """Where trained victims and finished cells are kept, how much that is, and whether it is intact."""
     from robeval.cli.cache import amount, damaged, entries
     from robeval.engine.cache import Cache, cache_directory
+    from robeval.results.places import shown
 
-    folder = cache_directory()
+    try:
+        folder = cache_directory()
+        kept = [entry for entry in entries(Cache(folder)) if not entry.is_half]
+    except RobevalError as error:
+        yield Finding("broken", "cache", str(error))
+        return
     nearest_parent = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(nearest_parent, os.W_OK):
         yield Finding("broken", "cache", f"{folder} cannot be written; set ROBEVAL_CACHE_DIR")
         return
-    kept = [entry for entry in entries(Cache(folder)) if not entry.is_half]
-    yield Finding(
-        "ok",
-        "cache",
-        f"{folder}, {amount(kept)} (ROBEVAL_CACHE_DIR moves it)",
-    )
+    yield Finding("ok", "cache", f"{shown(folder)}, {amount(kept)} (ROBEVAL_CACHE_DIR moves it)")
     for entry in damaged(kept):
         advice = "it is never used and will be made again; run: robeval cache prune --damaged"
-        yield Finding("note", "cache", f"damaged: {entry.folder}; {advice}")
+        yield Finding("note", "cache", f"damaged: {entry.place}; {advice}")
 
 
 def _version(name: str) -> str | None:
