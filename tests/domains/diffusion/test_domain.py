@@ -10,8 +10,11 @@ from robeval.domains.diffusion.domain import Diffusion
 from robeval.domains.diffusion.judging import judge_of
 from robeval.domains.diffusion.metrics import everything_right, kid_shares
 from robeval.domains.diffusion.victims.small import Small
+from robeval.engine.experiment import build_experiment
+from robeval.engine.plan import make_plan
 from robeval.errors import AccessError
 from robeval.plugins.contracts import Trial
+from robeval.plugins.discovery import built_in
 from robeval.seeding import Seed
 
 
@@ -150,3 +153,18 @@ def test_beside_a_defense_stands_what_was_drawn_before_it(untrained: Small, prom
     with torch.no_grad():
         expected = untrained(part).image[0].permute(1, 2, 0).numpy()
     assert (figure.axes[0].images[0].get_array() == expected).all()
+
+
+def test_defaults_and_profiles_can_be_planned() -> None:
+    """Four attacks and four defenses at least by default; the fast profile takes another concept and fewer prompts."""
+    usual, fast = (
+        make_plan(build_experiment(domain="diffusion", profile=profile), built_in())
+        for profile in (None, "fast")
+    )
+    assert len(usual.experiment.attacks) >= 4
+    assert len(usual.experiment.defenses) >= 4
+    assert {"none", "random-prefix"} <= {spec.name for spec in usual.experiment.attacks}
+    assert fast.experiment.datasets[0].options["concept"] == "red"
+    assert len(fast.cells) < len(usual.cells)
+    assert not any(cell.refused for cell in (*usual.cells, *fast.cells))
+    assert "claims nothing about utility" in fast.note
