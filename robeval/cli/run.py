@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", "-j", type=click.IntRange(1), help="Workers of --executor processes or ray.")
 @click.option("--address", metavar="ADDRESS", help="Of a Ray cluster; without it a local Ray is started.")
 @click.option("--accelerator", help="Lightning's accelerator: auto, cpu, gpu...")
-@click.option("--devices", help="Lightning's devices; one device a cell so far: 1 or auto.")
+@click.option("--devices", help="Devices that a cell spans: a number, or auto for all GPUs. Training takes one.")
 @click.option("--precision", help="Lightning's precision: 32-true, 64-true, bf16-mixed...")
 @click.option(
     "--cell-timeout",
@@ -85,6 +85,13 @@ if TYPE_CHECKING:
     help="Run folder, also s3://... or another URL. Default: runs/<domain>-<experiment's digest>.",
 )
 @click.option("--fresh", is_flag=True, help="Compute everything anew, whatever is cached.")
+@click.option(
+    "--logger",
+    "loggers",
+    multiple=True,
+    metavar="NAME[,NAME...]",
+    help="Tell an experiment tracker: csv, tensorboard, mlflow, wandb.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it may cost; run nothing.")
 @click.option(
     "--save-config",
@@ -178,6 +185,9 @@ def _experiment(what: str | None, flags: dict[str, Any]) -> Experiment:
         )
         if flags[name] is not None
     }
+    if flags["loggers"]:
+        names = (name.strip() for text in flags["loggers"] for name in text.split(","))
+        execution["loggers"] = tuple(dict.fromkeys(names))
     if "devices" in execution and str(execution["devices"]).lstrip("-").isdigit():
         execution["devices"] = int(execution["devices"])
     if what is not None and (what.endswith((".yaml", ".yml")) or "/" in what or Path(what).is_file()):
@@ -215,6 +225,7 @@ def _show_plan(plan: Plan) -> int:
 def _execute(plan: Plan, flags: dict[str, Any], words: Sequence[str], *, debug: bool) -> int:
     from rich.console import Console
 
+    from robeval.cli.tracking import tracked
     from robeval.engine.cache import Cache, cache_directory
     from robeval.engine.progress import Watcher, watcher_for
     from robeval.engine.run import Interrupted, answering_ctrl_c, run
@@ -227,7 +238,7 @@ def _execute(plan: Plan, flags: dict[str, Any], words: Sequence[str], *, debug: 
     watcher = Watcher() if flags["quiet"] else watcher_for(Console(stderr=True))
     repeat = shlex.join(["robeval", *(word for word in words if word != "--fresh")])
     try:
-        with answering_ctrl_c(), watcher:
+        with answering_ctrl_c(), watcher, tracked(plan, folder, watcher, repeat):
             outcome = run(plan, folder, cache, watcher, command=repeat, debug=debug)
             if flags["audit"] or flags["counter"]:
                 from robeval.cli.audit import conduct

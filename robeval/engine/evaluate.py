@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,16 +12,16 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from safetensors.numpy import save
-from torch.utils.data import DataLoader
 
 from robeval.arrays import Batch
 from robeval.engine.cache import Cache, content_key
 from robeval.engine.derived import ReadOff, worst_record, worst_rows
+from robeval.engine.devices import Shares, chunk_loader, device_count, device_seconds, job_of, spread
 from robeval.engine.experiment import Experiment
 from robeval.engine.figures import blank_record, finished_record
 from robeval.engine.memory import Portions, guarded_memory
 from robeval.engine.modules import EvaluationModule, Stage, filled
-from robeval.engine.plan import CERTIFICATE, Catalog, Cell, surrogate_fit, victim_fit
+from robeval.engine.plan import CERTIFICATE, Catalog, Cell, fits_of, surrogate_fit, victim_fit
 from robeval.engine.precision import trainer_arguments
 from robeval.engine.progress import Watcher
 from robeval.engine.quiet import quiet_lightning
@@ -42,6 +43,7 @@ ENGINE_FILES = (
     "counters.py",
     "derived.py",
     "memory.py",
+    "devices.py",
 )
 
 
@@ -53,6 +55,7 @@ class Evaluator:
     ) -> None:
         self.experiment, self.catalog, self.cache = experiment, catalog, cache
         self.folder, self.watcher = folder, watcher
+        self.began = time.time()
         self.trainings = Trainings(catalog, cache, experiment.execution, watcher)
         self.stages = Stages(experiment, catalog, self.trainings, watcher)
 
@@ -181,11 +184,11 @@ class Evaluator:
         return replace(stage, attack=attack)
 
     def _computed(self, cell: Cell, key: str) -> CellRecord:
-        stage = self.stages.stage(cell)
-        if cell.source is not None:
-            stage = self._read_off(cell, stage)
+        execution = self.experiment.execution
+        devices = device_count(execution) if cell.source is None else 1
+        stage = self._stage(cell) if devices == 1 else None
         examples = self.stages.examples(cell)
-        size = self.experiment.execution.batch_size
+        size = min(execution.batch_size, -(-len(examples) // devices))
         count = -(-len(examples) // size)
         found: dict[int, Rows] = {}
         for number in range(count):
@@ -202,10 +205,14 @@ class Evaluator:
                 self.watcher.advance(sum(map(len, found.values())), len(examples), "examples")
 
             pending = [number for number in range(count) if number not in found]
-            if pending:
+            if pending and stage is not None:
                 self._test(stage, examples, pending, size, keep)
-        rows = Rows.join(filled([found[number] for number in range(count)], examples))
-        record = finished_record(cell, self.catalog, rows, stage.judged)
+            elif pending:
+                found |= self._spread(cell, key, examples, pending, size, devices)
+        rows = device_seconds(Rows.join(filled([found[number] for number in range(count)], examples)))
+        is_bound = stage is None and cell.attack == CERTIFICATE
+        judged = self.stages.judged(cell) if is_bound else stage and stage.judged
+        record = finished_record(cell, self.catalog, rows, judged)
         files = {"parquet": rows.to_parquet()}
         if rows.adversarial:
             files["safetensors"] = save(dict(rows.adversarial))
@@ -218,13 +225,30 @@ class Evaluator:
         self.folder.keep_cell(key, record, files)
         return record
 
+    def _stage(self, cell: Cell) -> Stage:
+        stage = self.stages.stage(cell)
+        return stage if cell.source is None else self._read_off(cell, stage)
+
+    def _spread(
+        self, cell: Cell, key: str, examples: Batch, pending: list[int], size: int, devices: int
+    ) -> dict[int, Rows]:
+        """The pending chunks by several devices. Raises RobevalError when one of them fails or is lost."""
+        for fit in fits_of(cell, self.catalog):
+            self.trainings.victim(fit)  # here, once; the devices' processes find it in the cache
+        shares = Shares(job_of(self, devices), cell, key, tuple(pending), size)
+        spread(shares, trainer_arguments(self.experiment.execution), devices)
+        self.folder.refresh()
+        found = {}
+        for number in pending:
+            rows = self.folder.chunk(cell.id, key, number)
+            if rows is None or tuple(rows.texts["example"]) != examples.ids[number * size :][:size]:
+                raise RobevalError(f"a device lost chunk {number} of {cell}; run the same command again")
+            found[number] = rows
+        return found
+
     def _test(self, stage: Stage, examples: Batch, pending: list[int], size: int, keep: Any) -> None:
         """`Trainer.test` over the chunks that are still to do."""
-
-        def chunk(number: int) -> tuple[int, Batch]:
-            return number, examples.select(slice(number * size, (number + 1) * size))
-
-        loader: Any = DataLoader(pending, batch_size=None, collate_fn=chunk)  # type: ignore[arg-type]
+        loader = chunk_loader(examples, pending, size)
         execution = self.experiment.execution
         limit = execution.most_bytes
         with (

@@ -69,8 +69,11 @@ class Execution(BaseModel):
         default=None,
         description="memory that the process (on a GPU: its tensors) may hold, 2GiB say; batches shrink to fit",
     )
+    loggers: Annotated[tuple[Literal["csv", "tensorboard", "mlflow", "wandb"], ...], Many] = Field(
+        default=(), description="experiment trackers that are told of the run"
+    )
     accelerator: str = Field(default="auto", description="Lightning's accelerator")
-    devices: int | str = Field(default=1, description="Lightning's devices")
+    devices: int | str = Field(default=1, description="devices that a cell spans; auto: all GPUs")
     precision: str = Field(default="32-true", description="Lightning's precision")
     cell_timeout: float | None = Field(
         default=None,

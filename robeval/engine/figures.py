@@ -101,7 +101,7 @@ def _measures(rows: Rows) -> dict[str, Figure]:
 
 def _overhead(observed: Mapping[str, float]) -> float | None:
     bare = observed.get("bare_seconds", 0.0)
-    return observed["seconds"] / bare if bare > 0 else None
+    return observed.get("device_seconds", observed["seconds"]) / bare if bare > 0 else None
 
 
 def blank_record(

@@ -42,13 +42,13 @@ class BatchHalf(HalfPrecision):
 
 
 def trainer_arguments(execution: Execution) -> dict[str, Any]:
-    """What every Trainer is given: where to run, how precisely, and no noise.
+    """What every Trainer is given: where to run, how precisely, and no noise. One device, unless a cell is spread.
 
     Raises UsageError for a precision or device that Lightning does not know.
     """
     given: dict[str, Any] = {
         "accelerator": execution.accelerator,
-        "devices": execution.devices,
+        "devices": 1,
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
@@ -66,14 +66,12 @@ def trainer_arguments(execution: Execution) -> dict[str, Any]:
 def check_execution(execution: Execution) -> None:
     """Refuse what cannot run before anything does. Raises UsageError."""
     check_limit(execution.most_bytes)
-    if execution.devices not in (1, "1", "auto"):
-        raise UsageError(
-            f"--devices {execution.devices}: a cell runs on one device so far. Use --devices 1; "
-            "several runs with different --seed share one cache."
-        )
+    from robeval.engine.devices import check_devices
+
+    arguments = trainer_arguments(execution) | {"devices": check_devices(execution)}
     try:
         with quiet_lightning():
-            Trainer(**trainer_arguments(execution))
+            Trainer(**arguments)
     except Exception as error:
         raise UsageError(
             f"Lightning cannot run with accelerator '{execution.accelerator}', devices "

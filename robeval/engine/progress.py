@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import MofNCompleteColumn as Count
+
+if TYPE_CHECKING:
+    from robeval.results.records import CellRecord
 
 
 class Watcher:
@@ -17,6 +21,8 @@ class Watcher:
 
     def __init__(self) -> None:
         self.label = ""
+        self.listeners: list[Callable[[CellRecord], None]] = []
+        """Told of every record as it comes."""
 
     def __enter__(self) -> Watcher:
         return self
@@ -31,6 +37,11 @@ class Watcher:
 
     def finished_cell(self, text: str, *, cached: bool) -> None:
         """One more cell is done."""
+
+    def recorded(self, record: CellRecord) -> None:
+        """One more record is there: done, failed or from the cache."""
+        for listener in self.listeners:
+            listener(record)
 
     @contextmanager
     def task(self, label: str) -> Iterator[None]:

@@ -111,6 +111,7 @@ def _executed(plan: Plan, evaluator: Evaluator, *, command: str, debug: bool) ->
         outcome.records = [found[c.id] for c in plan.cells if c.id in found]
         outcome.from_cache += cached
         watcher.finished_cell(_told(cell, record), cached=cached)
+        watcher.recorded(record)
     note(complete=True)
     return outcome
 

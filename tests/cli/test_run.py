@@ -147,7 +147,7 @@ def test_precision_passes_through(robeval: Robeval, home: Path, precision: str) 
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"), [("--precision", "7-true"), ("--accelerator", "abacus"), ("--devices", "3")]
+    ("flag", "value"), [("--precision", "7-true"), ("--accelerator", "abacus"), ("--devices", "0")]
 )
 def test_an_impossible_execution_is_a_usage_error(
     robeval: Robeval, home: Path, flag: str, value: str
