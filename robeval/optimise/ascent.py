@@ -34,24 +34,31 @@ def ascend(
     variable = start
     for iteration in range(iterations):
         looked = problem.look(variable) if iteration else looked
-        finite = _finite(looked)
+        steep = per_example(looked.slope).abs().sum(dim=1)
+        finite = _finite(looked, steep)
         best.broken[rows[climbing & ~finite]] = True
         better = best.offer(rows, looked.value, looked.point, climbing & finite)
         best.looked()
         idle = torch.where(better, torch.zeros_like(idle), idle + 1)
-        climbing = climbing & finite & (per_example(looked.slope).abs().sum(dim=1) >= flat)
+        climbing = climbing & finite & (steep >= flat)
         if patience is not None:
             climbing = climbing & (idle <= patience)
         if not climbing.any():
             break
-        moved = problem.move(variable, rule.step(looked.slope.nan_to_num()))
-        variable = torch.where(climbing.view(-1, *[1] * (start.dim() - 1)), moved, variable)
-        if iteration % TIDY_EVERY == TIDY_EVERY - 1 and not climbing.all():
+        is_whole = bool(climbing.all())
+        moved = problem.move(variable, rule.step(looked.slope if is_whole else looked.slope.nan_to_num()))
+        stays = climbing.view(-1, *[1] * (start.dim() - 1))
+        variable = moved if is_whole else torch.where(stays, moved, variable)
+        if iteration % TIDY_EVERY == TIDY_EVERY - 1 and not is_whole:
             stay = climbing.nonzero().squeeze(-1)
             problem, rule = problem.select(stay), rule.select(stay)
             rows, climbing, idle, variable = rows[stay], climbing[stay], idle[stay], variable[stay]
     return best
 
 
-def _finite(looked: Looked) -> Bool[Tensor, " rows"]:
-    return looked.value.isfinite() & per_example(looked.slope).isfinite().all(dim=1)
+def _finite(looked: Looked, steep: Float[Tensor, " rows"]) -> Bool[Tensor, " rows"]:
+    # A finite sum has finite parts; only where it is not, the parts (which may merely add up to too much) are asked.
+    whole = steep.isfinite()
+    if not whole.all():
+        whole = per_example(looked.slope).isfinite().all(dim=1)
+    return looked.value.isfinite() & whole
