@@ -190,9 +190,13 @@ class Plan:
 
     @property
     def note(self) -> str:
-        """What the figures can be read for, where the experiment is a profile of the domain."""
+        """What the figures can be read for: the profile's word, and the datasets'."""
         name = self.experiment.profile
-        return f"profile {name}: {self.catalog.domain.defaults.profiles[name].meaning}" if name else ""
+        said = [f"profile {name}: {self.catalog.domain.defaults.profiles[name].meaning}"] if name else []
+        for spec in self.experiment.datasets:
+            caveat: str = getattr(self.catalog.cls("dataset", spec), "caveat", "")
+            said += [f"dataset {spec.name}: {caveat}"] if caveat else []
+        return " · ".join(said)
 
 
 def make_plan(experiment: Experiment, registry: Registry) -> Plan:

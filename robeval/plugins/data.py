@@ -27,6 +27,8 @@ class Dataset(pl.LightningDataModule, ABC):
     """
 
     domain: ClassVar[str]
+    caveat: ClassVar[str] = ""
+    """What figures on it cannot be read for; it stands in the head of every report."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -83,7 +83,8 @@ class Collision(Searching):
             rival = ranker.token_scores(query, ranker.text_tokens(batch.corpus, best)).float()
         found = self._searched(view, batch, ranker, rival, usable, steps)
         view.trace(found.trace)
-        return deliver(view, batch, found, tokenizer, budget, FRONT, self.tries)
+        made = deliver(view, batch, found, tokenizer, budget, FRONT, self.tries)
+        return self.measured(view, ranker, batch, made)
 
     def _usable(
         self, ranker: NeuralRanker, batch: RankingBatch, best: list[str]

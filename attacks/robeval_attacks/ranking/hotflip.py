@@ -80,4 +80,5 @@ class HotFlip(Searching):
         view.trace(trace)
         ids = done.ids.view(*shape, steps).gather(1, order.unsqueeze(2).expand(-1, -1, steps))
         found = Found(ids, torch.full_like(order, steps), score.gather(1, order), trace)
-        return deliver(view, batch, found, tokenizer, budget, self.where, self.tries)
+        made = deliver(view, batch, found, tokenizer, budget, self.where, self.tries)
+        return self.measured(view, ranker, batch, made)

@@ -3,16 +3,19 @@
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
-from robeval.domains.ranking.batch import RankingBatch
+from robeval.domains.ranking.batch import RankingBatch, ranks
 from robeval.domains.ranking.ranker import NeuralRanker
 from robeval.errors import UsageError
 from robeval.plugins.contracts import Attack
 from robeval.plugins.threat import ThreatModel
 from robeval.plugins.views import View
 from robeval_attacks.ranking.surrogate import Imitate, Imitated
+
+TOP = 10
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,20 @@ class Searching(Attack[RankingBatch]):
                 "use surrogate=imitation, or a neural victim (cross-encoder, bi-encoder)"
             )
         return victim
+
+    def measured(
+        self, view: View[RankingBatch], ranker: NeuralRanker, batch: RankingBatch, made: RankingBatch
+    ) -> RankingBatch:
+        """`made`; how well it does on the imitation is kept beside how well it does on the victim.
+
+        Measures ``top10 on the imitation`` and ``boost on the imitation``; nothing where the search was on the victim.
+        """
+        if self.surrogate == "imitation":
+            with torch.no_grad():
+                clean, now = ranks(ranker(batch)), ranks(ranker(made))
+            view.measure("top10 on the imitation", batch, (now <= TOP).double())
+            view.measure("boost on the imitation", batch, clean - now)
+        return made
 
     def watched(self, view: View[Any], vectors: Tensor, rows: RankingBatch) -> Tensor:
         """Vectors that a gradient is taken by; counted when it is the victim's."""

@@ -76,4 +76,5 @@ class PAT(Searching):
         plan = Plan(taste, self.beams, self.anchors, self.bonus, self.similar_words)
         found = search(view, self.surrogate == "victim", batch, ranker, anchors, plan, steps)
         view.trace(found.trace)
-        return deliver(view, batch, found, ranker.tokenizer(batch.corpus), budget, FRONT, self.tries)
+        made = deliver(view, batch, found, ranker.tokenizer(batch.corpus), budget, FRONT, self.tries)
+        return self.measured(view, ranker, batch, made)

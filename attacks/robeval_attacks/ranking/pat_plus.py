@@ -98,7 +98,8 @@ class PATPlus(Searching):
         anchors = anchors_of(batch, asked_lists(view, batch), self.anchors)
         found = search(view, self.surrogate == "victim", batch, ranker, anchors, self._plan(), steps)
         view.trace(found.trace)
-        return deliver(view, batch, found, ranker.tokenizer(batch.corpus), budget, self.where, self.tries)
+        made = deliver(view, batch, found, ranker.tokenizer(batch.corpus), budget, self.where, self.tries)
+        return self.measured(view, ranker, batch, made)
 
     def _plan(self) -> Plan:
         taste = Taste(

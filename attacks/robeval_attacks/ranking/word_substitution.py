@@ -80,7 +80,8 @@ class WordSubstitution(Searching):
         moved, weight = self._moved(view, batch, ranker, tokens)
         ids, trace = self._replaced(ranker, batch, tokens, places, table, moved, weight, steps)
         view.trace(trace)
-        return batch.with_texts(_written(tokenizer, batch, tokens, places, ids))
+        made = batch.with_texts(_written(tokenizer, batch, tokens, places, ids))
+        return self.measured(view, ranker, batch, made)
 
     def _moved(
         self, view: View[RankingBatch], batch: RankingBatch, ranker: NeuralRanker, tokens: Tokens

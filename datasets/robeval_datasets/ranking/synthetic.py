@@ -1,6 +1,6 @@
 """Seeded queries and passages about an invented world, made on the spot."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -26,6 +26,11 @@ class Synthetic(PassageDataset):
 
     Source: robeval's own generator.
     """
+
+    caveat: ClassVar[str] = (
+        "an invented world: attacks and defenses stand in the order that they have on real text; their success "
+        "rates, perplexities and detection rates do not carry over"
+    )
 
     def __init__(
         self,

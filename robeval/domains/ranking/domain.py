@@ -12,7 +12,7 @@ from robeval.domains.ranking import budget, metrics, naturalness
 from robeval.domains.ranking.batch import RankedLists, Ranking, RankingBatch, ranked_lists
 from robeval.domains.ranking.ranker import Ranker
 from robeval.errors import AccessError
-from robeval.plugins.contracts import Defaults, Domain, Metric, Trial
+from robeval.plugins.contracts import Defaults, Domain, Metric, Probes, Profile, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,9 +86,25 @@ class RankingDomain(Domain[RankingBatch]):
     defaults: ClassVar[Defaults] = Defaults(
         dataset="synthetic",
         victim="cross-encoder",
-        attacks=("none",),
-        defenses=("none",),
-        max_examples=64,
+        attacks=("none", "random-trigger", "query-stuffing", "pat:beams=3,candidates=24", "hotflip"),
+        defenses=("none", "perplexity-filter", "spamicity-filter", "augmentation", "random-masking"),
+        max_examples=48,
+        small=("synthetic", "cross-encoder:steps=20"),
+        profiles={
+            "fast": Profile(
+                "it checks the plumbing; a victim of so few steps ranks badly, and so does what imitates it",
+                victim="cross-encoder:steps=60",
+                attacks=("none", "random-trigger", "query-stuffing", "hotflip:queries=32,imitation_steps=20"),
+                defenses=("none", "spamicity-filter"),
+                max_examples=20,
+            )
+        },
+    )
+    probes: ClassVar[Probes] = Probes(
+        random="random-trigger",
+        black_box="hotflip:tries=3",
+        strong="pat-plus:surrogate=victim",
+        weak="hotflip:surrogate=victim,sweeps=1,candidates=1",
     )
 
     def __init__(self, reader: Ranker | None = None) -> None:

@@ -289,3 +289,14 @@ def test_triggers_begin_with_a_whole_word(
         found, _ = run_attack(attack, word_ranker, small_world, 4.0)
         first = tokenizer.encode(found.texts()).ids[:, 0]
         assert tokenizer.is_word[first].all()
+
+
+def test_what_an_imitation_promises_stands_beside_what_the_victim_shows(
+    small_world: RankingBatch, word_ranker: NeuralRanker, run_attack: Any
+) -> None:
+    """A search on an imitation says how well its triggers do there; one on the victim has nothing to compare."""
+    _, view = run_attack(HotFlip(queries=LISTS, imitation_steps=15), word_ranker, small_world)
+    assert (view.measures["boost on the imitation"] > 0).double().mean() > 0.5
+    assert set(view.measures["top10 on the imitation"].tolist()) <= {0.0, 1.0}
+    _, view = run_attack(HotFlip(surrogate="victim"), word_ranker, small_world)
+    assert not view.measures
