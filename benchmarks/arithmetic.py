@@ -33,11 +33,14 @@ def slope(sizes: Sequence[float], costs: Sequence[float]) -> Figure:
 
     Raises ValueError for fewer than three sizes.
     """
-    from scipy import stats
+    import numpy as np
+    from scipy.special import stdtrit
 
     if len(sizes) < 3:
         raise ValueError(f"{len(sizes)} sizes: an interval for a slope needs at least three")
-    line = stats.linregress([math.log(size) for size in sizes], [math.log(cost) for cost in costs])
-    reach = float(stats.t.ppf(0.975, len(sizes) - 2)) * float(line.stderr)
-    value = float(line.slope)
+    across, up = (np.log(values) - np.log(values).mean() for values in (sizes, costs))
+    value = float((across * up).sum() / (across**2).sum())
+    freedom = len(sizes) - 2
+    rest = float(((up - value * across) ** 2).sum()) / freedom
+    reach = float(stdtrit(freedom, 0.975)) * math.sqrt(rest / float((across**2).sum()))
     return Figure(value=value, low=value - reach, high=value + reach, rounds=len(sizes))

@@ -110,7 +110,8 @@ BENCHMARKS = (
         "growth",
         "How cost grows",
         "The exponent of growth (slope of log cost on log size) with its 95 % interval; 1 is linear, less is better. "
-        "CPU time of the batched search attack; of a whole run for cells.",
+        "CPU time of the batched search attack on a trivial predictor (agents: on GRIP++, which looks at all of them); "
+        "wall time of a whole run for cells.",
         "growth:measure",
         60,
     ),

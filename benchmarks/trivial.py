@@ -26,7 +26,8 @@ class Trivial(Predictor):
         ahead = torch.arange(1, HORIZON + 1, dtype=past.dtype).view(1, -1, 1)
         step = (past[:, -1] - past[:, -2]).unsqueeze(1)
         change = self.decoder(state[-1]).unflatten(1, (HORIZON, 2))
-        return past[:, -1:] + ahead * step + change
+        path: Tensor = past[:, -1:] + ahead * step + change
+        return path
 
     def predict(self, seen: Observation) -> Prediction:
         """One path, certain."""

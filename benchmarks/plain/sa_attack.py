@@ -27,7 +27,8 @@ def plain_drive(points: np.ndarray, start: np.ndarray, yaw: float) -> np.ndarray
     """Pure pursuit through a table of path points: [steps, 2]."""
     table = np.concatenate([np.linspace(a, b, 52)[1:] for a, b in itertools.pairwise(points)], axis=0)
     x, y, curvature = float(start[0]), float(start[1]), 0.0
-    goal, driven = points[-1], []
+    goal = points[-1]
+    driven: list[tuple[float, float]] = []
     for _ in range(math.ceil(1.3 * np.linalg.norm(np.diff(points, axis=0), axis=1).sum() / 0.6) + 6):
         if math.hypot(goal[0] - x, goal[1] - y) <= 0.5:
             return np.array(driven)

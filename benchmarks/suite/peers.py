@@ -31,7 +31,7 @@ class Victim(NamedTuple):
 
 VICTIMS = (
     Victim("convolutional", Conv, 60, 8 / 255),
-    Victim("transformer", PatchTransformer, 120, 3 / 255),
+    Victim("transformer", PatchTransformer, 120, 8 / 255),
 )
 
 

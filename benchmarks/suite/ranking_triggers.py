@@ -22,7 +22,7 @@ from robeval_datasets.ranking.synthetic import Synthetic
 def batched(known: Models, batch: RankingBatch) -> RankingBatch:
     """Our attack through its public door."""
     attack = PAT(surrogate="victim", beams=BEAMS, candidates=CANDIDATES, gradient_steps=GRADIENT_STEPS)
-    view = View(known.ranker, RankingDomain(), attack.grant, batch.ids)
+    view: View[RankingBatch] = View(known.ranker, RankingDomain(), attack.grant, batch.ids)
     with under_attack(known.ranker):
         return attack.perturb(view, batch, float(LENGTH), Seed(0).draws(batch.ids))
 
@@ -32,7 +32,7 @@ def measure(quick: bool) -> Measured:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     targets, theirs, rounds = (4, 1, 1) if quick else (32, 2, 3)
-    batch = Synthetic().split("test").select(slice(0, targets))
+    batch = Synthetic().load("test").select(slice(0, targets))
     known = models(batch)
     with torch.no_grad():
         anchors = anchors_of(batch, ranked_lists(known.ranker(batch)).order, 3)

@@ -28,7 +28,7 @@ AGREE_M = 1e-3
 
 def driving(count: int) -> SceneBatch:
     """Scenes whose target moves and is seen throughout."""
-    scenes = Synthetic(train_scenes=64, val_scenes=64, test_scenes=2 * count, bounds="repo").split("test")
+    scenes = Synthetic(train_scenes=64, val_scenes=64, test_scenes=2 * count, bounds="repo").load("test")
     drives = CleanDrive.of(scenes).arc_m[:, -1] >= STATIONARY_M
     whole = scenes.present[:, 0, : scenes.attacked + 1].all(dim=1)
     return scenes.select((drives & whole).nonzero().squeeze(1)[:count])
@@ -74,7 +74,7 @@ def measure(quick: bool) -> Measured:
         apart = disagreement_m(victim, scenes, start)
         if not apart <= AGREE_M:
             raise RuntimeError(f"the two ways differ by {apart:.2g} m: they do not do the same work")
-        ways = {name: (lambda n=name, a=attack: batched(n, a)) for name, attack in attacks.items()}  # type: ignore[misc]
+        ways = {name: (lambda n=name, a=attack: batched(n, a)) for name, attack in attacks.items()}
         times = in_turns({"plain": plain, **ways}, 2 if quick else 5)
     per_look = {name: [1e3 * t / looks[name] for t in found] for name, found in times.items()}
     rows, claims = [], []

@@ -24,7 +24,7 @@ def batched(victim: Trivial, batch: SceneBatch, iterations: int, restarts: int) 
     """Our search through its public door, early stopping switched off."""
     search.PATIENCE, search.FLAT = 10**9, 0.0
     attack = search.Search(restarts=restarts, iterations=iterations)
-    view = View(victim, Trajectory(), attack.threat, batch.ids)
+    view: View[SceneBatch] = View(victim, Trajectory(), attack.threat, batch.ids)
     with under_attack(victim):
         return attack.perturb(view, batch, 1.0, Seed(0).draws(batch.ids))
 
