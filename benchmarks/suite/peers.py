@@ -15,6 +15,7 @@ from benchmarks.images.libraries import Task, Way, bare, installed, missing, our
 from benchmarks.images.models import Conv, PatchTransformer, pictures, trained
 from benchmarks.turns import in_turns, say
 
+INSTALL = "pip install 'robeval[bench]'; pip install --no-deps torchattacks"
 OVERHEAD = 1.1
 NEARLY = 0.98
 """The share of the best peer's loss that counts as equal."""
@@ -47,7 +48,7 @@ def measure(quick: bool) -> Measured:
     """Both models, every library that is installed."""
     peers = installed()
     if not peers:
-        raise NotHere("needs torchattacks, foolbox or ART: pip install 'robeval[bench]'")
+        raise NotHere(f"needs torchattacks, foolbox or ART: {INSTALL}")
     torch.set_num_threads(1)
     rows: list[tuple[Figure | str, ...]] = []
     claims: list[Claim] = []
@@ -55,7 +56,7 @@ def measure(quick: bool) -> Measured:
         more, said = _against(victim, peers, quick)
         rows += more
         claims += said
-    absent = f" Not installed: {', '.join(missing())}." if missing() else ""
+    absent = f" Not installed: {', '.join(missing())} ({INSTALL})." if missing() else ""
     return Measured(
         columns=("model", "", "CPU per example and step", "overhead", "× robeval's time", "loss", "success"),
         rows=tuple(rows),
