@@ -70,7 +70,16 @@ class RunFolder:
                 self.mirror.update()
                 self._forget_events()
             self.refresh()
+            self._tidy()
             yield
+
+    def _tidy(self) -> None:
+        """Remove what a kill left: half-written files, and chunks of cells that are finished."""
+        for part in self.path.rglob(".*.part"):
+            part.unlink(missing_ok=True)
+        done = [(cell, event["key"]) for cell, event in self._cells.items()]
+        names = {event["file"] for place in done for event in self._chunks.get(place, {}).values()}
+        self._remove([self.path / name for name in names if (self.path / name).is_file()])
 
     def refresh(self) -> None:
         """Take in what other processes have written since."""

@@ -104,3 +104,21 @@ def test_fresh_forgets_what_was_there(tmp_path: Path) -> None:
     again.claim({"a": 2}, fresh=True)
     assert again.finished("c1", "key") is None
     assert RunFolder(tmp_path).finished("c1", "key") is None
+
+
+def test_what_a_kill_left_is_tidied_up(tmp_path: Path) -> None:
+    """Half-written files go, and chunks of a finished cell; chunks of an unfinished one stay."""
+    folder = RunFolder(tmp_path)
+    with folder.held():
+        folder.claim({})
+        for cell in ("done", "half"):
+            folder.keep_chunk(cell, "key", 0, rows("a", x=1.0))
+        chunk = (tmp_path / "chunks/done-00000.safetensors").read_bytes()
+        folder.keep_cell("key", record("done"), {})
+    (tmp_path / "chunks/done-00000.safetensors").write_bytes(chunk)
+    (tmp_path / "cells/.half.json.1234.part").write_bytes(b"{")
+    with RunFolder(tmp_path).held():
+        left = {
+            path.name for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith(".lock")
+        }
+    assert left == {"experiment.json", "journal.jsonl", "done.json", "half-00000.safetensors"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from robeval.engine.executors.schedule import Lost, Pool
 from robeval.engine.executors.worker import Answer, Job, Task, Worker
 from robeval.errors import MissingExtra, UsageError
+
+KNOCK_S = 10.0
 
 
 @dataclass(eq=False)
@@ -36,6 +39,7 @@ class RayActors(Pool[Handle]):
         self.handles: list[Handle] = []
         self.was_here = ray.is_initialized()
         if not self.was_here:
+            _knock(address)
             local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
             try:
                 ray.init(address=address, log_to_driver=False, logging_level="error", **local)
@@ -73,3 +77,16 @@ class RayActors(Pool[Handle]):
             self.ray.kill(handle.actor)
         if not self.was_here:
             self.ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Raises UsageError where nobody listens: Ray itself would go on trying for many minutes."""
+    host, _, port = (address or "").rpartition("//")[2].rpartition(":")
+    if not (host and port.isdigit()):
+        return  # none, "auto", or something that Ray itself must make sense of
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"no Ray cluster at --address {address}: {error}. Start one with: ray start --head"
+        ) from None
