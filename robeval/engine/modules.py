@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from robeval.arrays import Batch, is_finite, per_example
 from robeval.engine.budget import check_budget, must_be_measured
 from robeval.engine.memory import Portions
-from robeval.engine.pace import bare_seconds
+from robeval.engine.pace import Stopwatch, Took, bare_seconds
 from robeval.errors import AccessError, PluginError, QueryBudgetSpent, UsageError
 from robeval.plugins.contracts import Attack, Certifies, Domain, Trial
 from robeval.plugins.threat import ThreatModel
@@ -104,13 +104,15 @@ def attacked_rows(
     given = clean.replace(**{name: value.clone() for name, value in clean.tensors().items()})
     before = [(victim, weights_of(victim)) for victim in (stage.judged, stage.attacked)]
     try:
-        adversarial, view, seconds = _attack(stage, attack, given, passes)
+        adversarial, view, took = _attack(stage, attack, given, passes)
     finally:
         # Also when the attack failed: the next cell judges the same victim.
         changed = [restore_weights(victim, saved) for victim, saved in before]
     observed = view.observations() if not stage.transfers else {**view.observations(), "queries": 0.0}
-    observed["seconds"] = seconds
-    observed["bare_seconds"] = bare_seconds(stage.attacked, domain, view, original, stage.pace)
+    observed["seconds"] = took.seconds
+    bare = bare_seconds(stage.attacked, domain, view, original, stage.pace)
+    # At the pace that the machine had during the attack: what else runs on it makes no attack look slower.
+    observed["bare_seconds"] = bare * took.stretch
     if is_first and stage.prepared is not None:
         observed["prepared_queries"] = float(stage.prepared.queries)
         observed["prepared_seconds"] = stage.prepared.seconds
@@ -162,7 +164,7 @@ def certified_rows(stage: Stage, clean: Batch) -> Rows:
 
 def _attack(
     stage: Stage, attack: Attack[Any], clean: Batch, passes: Callable[[int], None]
-) -> tuple[Batch, View[Any], float]:
+) -> tuple[Batch, View[Any], Took]:
     prepared = stage.prepared.result if stage.prepared else None
     view: View[Any] = View(
         stage.attacked,
@@ -175,7 +177,7 @@ def _attack(
         original=partial(_beside, stage.original, clean.device) if stage.original else None,
     )
     draw = stage.seed.draws(clean.ids, clean.device)
-    started = time.perf_counter()
+    watch = Stopwatch(clean.device)
     with under_attack(stage.attacked):
         try:
             adversarial = attack.perturb(view, clean, stage.budget, draw)
@@ -189,7 +191,7 @@ def _attack(
             raise
         finally:
             view.close()
-    seconds = time.perf_counter() - started
+    took = watch.stop()
     if type(adversarial) is not type(clean):
         raise PluginError(
             f"{type(attack).__name__}.perturb must return a {type(clean).__name__}, "
@@ -209,7 +211,7 @@ def _attack(
             )
     mine = clean.tensors()
     detached = {name: value.detach().to(mine[name].dtype) for name, value in adversarial.tensors().items()}
-    return adversarial.replace(**detached), view, seconds
+    return adversarial.replace(**detached), view, took
 
 
 def _is_alike(other: Tensor, value: Tensor) -> bool:

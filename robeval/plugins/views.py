@@ -69,6 +69,7 @@ class View(Generic[B]):
         self._domain = domain
         self._place = {name: number for number, name in enumerate(ids)}
         self._noises = [module for module in victim.modules() if isinstance(module, Noise)]
+        self._detectors: list[Detects] | None = None
         self._rows: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0, dtype=torch.long))
         self._flat = torch.ones(len(ids), dtype=torch.bool)
         self._asked_slope = torch.zeros(len(ids), dtype=torch.bool)
@@ -112,9 +113,11 @@ class View(Generic[B]):
         Differentiable; add it to a white-box attack's loss as a penalty. Raises AccessError with other access.
         """
         total = next(iter(batch.tensors().values())).new_zeros(len(batch), dtype=torch.float32)
-        for module in self._granted().modules():
-            if isinstance(module, Detects):
-                total = total + module.alarm(batch).clamp_min(0)
+        if self._detectors is None:
+            # Looked for once: to ask every module whether it has an alarm takes longer than a small victim's pass.
+            self._detectors = [module for module in self._granted().modules() if isinstance(module, Detects)]
+        for detector in self._detectors:
+            total = total + detector.alarm(batch).clamp_min(0)
         return total
 
     def trace(self, values: Tensor) -> None:

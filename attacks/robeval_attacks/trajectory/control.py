@@ -38,9 +38,9 @@ class Steering(Pursuit):
         """Value at the longest feasible half, quarter... of the change; slope with the price of halving."""
         free = variable.detach().requires_grad_()
         offset = self.drive.offset(free * self._feasible_share(variable))
-        value = self.value(offset)
+        value, lure = self.lured(offset)
         scale = value.detach().abs().clamp_min(SMALL_OBJECTIVE)
-        merit = self.lure(offset, value) - self.price * scale * self.corridor.broken(self.drive.offset(free))
+        merit = lure - self.price * scale * self.corridor.broken(self.drive.offset(free))
         (slope,) = torch.autograd.grad(merit.sum(), free)
         cap = SLOPE_CAPS * self.drive.cap
         return Looked(value.detach(), offset.detach(), slope.clamp(-cap, cap))

@@ -27,6 +27,12 @@ DISCRETION = 1.0
 """The price of an alarm. It steers the search only: what is kept is what hurts the defended victim most."""
 
 
+def lured(view: View[SceneBatch], goal: Goal, moved: SceneBatch) -> tuple[Tensor, Tensor]:
+    """The objective at the victim's most likely path, and the same less the price of alarms: [rows] each."""
+    value = goal.value(view(moved).most_likely())
+    return value, value - DISCRETION * view.alarm(moved)
+
+
 @dataclass(frozen=True)
 class Pursuit:
     """A displacement of the attacked frames to find for every row: what it is worth, and what is feasible."""
@@ -41,11 +47,9 @@ class Pursuit:
         """The objective at the victim's most likely path."""
         return self.goal.value(self.view(self.scenes.moved(offset)).most_likely())
 
-    def lure(
-        self, offset: Float[Tensor, "rows attacked 2"], value: Float[Tensor, " rows"]
-    ) -> Float[Tensor, " rows"]:
-        """What to climb: the value, less a price for every alarm that a detector in the victim would raise."""
-        return value - DISCRETION * self.view.alarm(self.scenes.moved(offset))
+    def lured(self, offset: Float[Tensor, "rows attacked 2"]) -> tuple[Tensor, Tensor]:
+        """The value, and what to climb: it less a price for every alarm of a detector in the victim; [rows] each."""
+        return lured(self.view, self.goal, self.scenes.moved(offset))
 
     @torch.no_grad()
     def score(self, variable: Tensor) -> Scored:

@@ -18,7 +18,7 @@ from robeval.plugins.contracts import Attack
 from robeval.plugins.threat import Budget, ThreatModel
 from robeval.plugins.views import View
 from robeval.seeding import Draws
-from robeval_attacks.trajectory.pursuit import DISCRETION, Hunt, note_where
+from robeval_attacks.trajectory.pursuit import Hunt, lured, note_where
 from robeval_attacks.trajectory.sa_vehicle import STATIONARY_M, Adaptive, CleanDrive, Published, Vehicle
 
 PATIENCE, FLAT = 20, 0.1
@@ -50,8 +50,7 @@ class Reconstruction:
         offset = rebuilt.offset.to(variable.dtype) + 0 * free
         if not self.exact:
             offset = offset.detach().requires_grad_()
-        value = self.goal.value(self.view(self.scenes.moved(offset)).most_likely())
-        lure = value - DISCRETION * self.view.alarm(self.scenes.moved(offset))
+        value, lure = lured(self.view, self.goal, self.scenes.moved(offset))
         (slope,) = torch.autograd.grad(lure.sum(), free if self.exact else offset)
         return Looked(
             value.detach(), offset.detach(), slope * (self.gain if self.exact else self.gain * scale)

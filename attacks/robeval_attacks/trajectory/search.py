@@ -31,8 +31,8 @@ class Climb(Pursuit):
         """Value at the projection; the slope is the projection's, times its scale."""
         projected = self.corridor.project(variable.detach(), self.bisect)
         offset = projected.offset.requires_grad_()
-        value = self.value(offset)
-        (slope,) = torch.autograd.grad(self.lure(offset, value).sum(), offset)
+        value, lure = self.lured(offset)
+        (slope,) = torch.autograd.grad(lure.sum(), offset)
         return Looked(value.detach(), offset.detach(), slope * projected.scale.view(-1, 1, 1))
 
 

@@ -32,9 +32,9 @@ class Penalised(Pursuit):
         """Value at the projection; slope of the value, its scale constant, less the price of needing one."""
         free = variable.detach().requires_grad_()
         offset = self.corridor.project(free).offset
-        value = self.value(offset)
+        value, lure = self.lured(offset)
         scale = value.detach().abs().clamp_min(SMALL_OBJECTIVE)
-        merit = self.lure(offset, value) / scale - self.price * self.corridor.broken(free)
+        merit = lure / scale - self.price * self.corridor.broken(free)
         (slope,) = torch.autograd.grad(merit.sum(), free)
         return Looked(value.detach(), offset.detach(), slope)
 
