@@ -12,6 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from robeval.arrays import Batch, is_finite, per_example
 from robeval.engine.budget import check_budget, must_be_measured
@@ -21,7 +22,7 @@ from robeval.errors import AccessError, PluginError, QueryBudgetSpent, UsageErro
 from robeval.plugins.contracts import Attack, Certifies, Domain, Trial
 from robeval.plugins.threat import ThreatModel
 from robeval.plugins.views import View, restore_weights, under_attack, weights_of
-from robeval.results.store import Rows
+from robeval.results.store import MEASURED, Rows
 from robeval.seeding import Seed
 
 
@@ -129,7 +130,7 @@ def attacked_rows(
 
     clean_output, clean_scores = _clean_answer(stage, is_first, original, observed)
     untouched = counted is original or counted.identical(original)
-    output = clean_output if untouched else _ask(stage.judged, counted)
+    output = clean_output if untouched else _ask_changed(stage.judged, original, counted, clean_output)
     observed["attacked_nonfinite"] = float(
         (~is_finite({"answer": domain.answer(output)}, len(original))).sum()
     )
@@ -144,6 +145,7 @@ def attacked_rows(
     columns["success"] = np.where(invalid.numpy(), 0.0, columns["success"])
     columns |= {f"spent.{name}": _column(value) for name, value in spent.items()}
     columns |= _queries_column(view, stage)
+    columns |= {f"{MEASURED}{name}": _column(value) for name, value in view.measures.items()}
     return Rows(_texts(domain, original, invalid, view), columns, _changed(original, adversarial), observed)
 
 
@@ -257,6 +259,23 @@ def _clean_answer(
 def _ask(victim: nn.Module, batch: Batch) -> Any:
     with torch.no_grad():
         return victim(batch)
+
+
+def _ask_changed(victim: nn.Module, clean: Batch, counted: Batch, clean_output: Any) -> Any:
+    """The victim's answers: the known ones for rows that are as they were, new ones for the others."""
+    changed = counted.changed(clean)
+    known, spec = tree_flatten(clean_output)
+    by_row = all(isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == len(clean) for leaf in known)
+    if bool(changed.all()) or not by_row:
+        return _ask(victim, counted)
+    found, other = tree_flatten(_ask(victim, counted.select(changed)))
+    if other != spec:
+        return _ask(victim, counted)
+    merged = [
+        old.index_put((changed.to(old.device).nonzero().squeeze(1),), new)
+        for old, new in zip(known, found, strict=True)
+    ]
+    return tree_unflatten(merged, spec)
 
 
 def _scores(domain: Domain[Any], trial: Trial[Any]) -> Mapping[str, Tensor]:
