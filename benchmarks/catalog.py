@@ -77,8 +77,8 @@ BENCHMARKS = (
     _in_suite(
         "overhead",
         "What an attack costs beyond its passes",
-        "Attack seconds over the seconds that its passes forward and backward take alone, as every run records it "
-        "(`cost.overhead`), undefended, the default trajectory examples in one batch.",
+        "CPU time of the attack over that of as many passes forward and backward alone, one thread, in turns; beside "
+        "it what every run records (`cost.overhead`). Undefended trajectory victims, untrained.",
         "overhead:measure",
         75,
     ),

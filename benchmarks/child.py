@@ -17,6 +17,7 @@ from benchmarks.machine import this_machine
 from benchmarks.store import keep, keep_trouble
 
 MEASURED, FAILED, ABSENT = 0, 3, 5
+CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def measured(benchmark: Benchmark, folder: Path, *, quick: bool) -> int:
@@ -45,7 +46,8 @@ def measured(benchmark: Benchmark, folder: Path, *, quick: bool) -> int:
 
 
 def _said(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    # The page is public: where the checkout lies on this machine is nobody's business.
+    lines = str(error).replace(f"{CHECKOUT}/", "").replace(f"{CHECKOUT.parent}/", "").strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'without a message'}"
 
 

@@ -55,8 +55,10 @@ def cell(value: Figure | str) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def held(claim: Claim) -> str:
-    """Whether the aim is met, in a word."""
+def held(claim: Claim, quick: bool = False) -> str:
+    """Whether the aim is met, in a word; a quick figure decides nothing."""
+    if quick:
+        return "(quick)"
     return {None: "", True: "yes", False: "**no**"}[claim.held]
 
 

@@ -21,12 +21,12 @@ def kept(folder: Path, name: str) -> Kept:
 
 def keep(folder: Path, record: Kept) -> None:
     """Replace the benchmark's file as a whole."""
-    folder.mkdir(parents=True, exist_ok=True)
     write(folder / f"{record.name}.json", record.model_dump_json(indent=1) + "\n")
 
 
 def write(path: Path, text: str) -> None:
     """The whole text or none of it, also when interrupted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)

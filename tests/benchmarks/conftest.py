@@ -24,7 +24,7 @@ def made_up() -> Iterator[dict[str, Benchmark]]:
         )
 
     def fails(quick: bool) -> Measured:
-        raise RuntimeError("the disk is full")
+        raise RuntimeError(f"{Path(__file__).parents[2]}/some/file: the disk is full")
 
     def lacks(quick: bool) -> Measured:
         raise NotHere("needs a telescope")

@@ -17,17 +17,19 @@ def test_every_outcome_has_its_section(made_up: dict[str, Benchmark], results: P
     page = render(list(made_up.values()), results)
     assert "| [the wait](#part-works) | 1.5 s (1 to 2) | ≤ 2 s | yes |" in page
     assert "| what | seconds |\n| --- | --- |\n| a \\| b | 1.5 s (1 to 2) |\n\nMind it.\n" in page
-    assert "The last attempt failed: RuntimeError: the disk is full." in page
+    assert "The last attempt failed: RuntimeError: some/file: the disk is full." in page
     assert "Not run here: needs a telescope." in page
     assert page.index("At a glance") < page.index("## Part works") < page.index("## Part fails")
 
 
 def test_a_claim_that_does_not_hold_is_shown(made_up: dict[str, Benchmark], results: Path) -> None:
-    """An aim that is missed is not hidden."""
+    """An aim that is missed is not hidden; a quick figure decides nothing."""
     measured(made_up["works"], results, quick=True)
     page = render([made_up["works"]], results)
-    assert "| ≤ 1 s | **no** |" in page
+    assert "| ≤ 1 s | (quick) |" in page
     assert ", quick" in page
+    keep(results, kept(results, "works").model_copy(update={"quick": False}))
+    assert "| ≤ 1 s | **no** |" in render([made_up["works"]], results)
 
 
 def test_figures_of_another_machine_say_so(made_up: dict[str, Benchmark], results: Path) -> None:
