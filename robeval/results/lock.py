@@ -28,6 +28,8 @@ HOLDER = ".lock.json"
 NAMES = (LOCK, HOLDER)
 LEASE = ".lease.json"
 """The lock at a URL: whoever holds it says again and again that it is still there."""
+GLANCE_S = 0.4
+"""Longer than `is_held` takes to look, so that nobody is refused because of a look."""
 BEAT_S = 20.0
 EXPIRES_S = 90.0
 
@@ -41,7 +43,7 @@ def held(folder: Path, mirror: Mirror | None = None) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=GLANCE_S, poll_interval=GLANCE_S / 8)
     except Timeout:
         raise UsageError(_taken(mirror.remote.url if mirror else str(folder), read_holder(folder))) from None
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -169,7 +170,7 @@ def _found(about: dict[str, Any]) -> Found:
     size = int(about.get("size") or 0)
     time = next((about[name] for name in TIMES if about.get(name)), None)
     digest = next((about[name] for name in DIGESTS if about.get(name)), None)
-    changed = time.timestamp() if hasattr(time, "timestamp") else time
+    changed = time.timestamp() if isinstance(time, datetime) else time
     token = f"{size} {digest or changed or uuid.uuid4().hex}"
     return Found(size, token, float(changed) if isinstance(changed, int | float) else None)
 

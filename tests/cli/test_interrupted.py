@@ -6,9 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from robeval.results.lock import held
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -105,3 +109,22 @@ def test_a_killed_run_ends_as_an_undisturbed_one(guest: Path, home: Path, env: d
     assert undisturbed.returncode == 0
     assert figures(home) == resumed
     assert {p.name: p.read_bytes() for p in (home / "out/examples").iterdir()} == tables
+
+
+def test_a_second_run_in_the_same_folder_is_refused(
+    guest: Path, home: Path, env: dict[str, str], robeval: Callable[..., Any]
+) -> None:
+    """One message with the first one's process, exit code 2; the first goes on, and when it is killed all is free."""
+    robeval("run", "linear", "--plugin", guest, "--dry-run")  # what it imports is imported
+    words = [word.replace("slow", "slow:nap_s=1") for word in command(guest)]
+    first = started(words, env, home)
+    wait_for(home, 1, first)
+    second = robeval(*words[3:])
+    assert second.code == 2
+    assert f"out is being written by process {first.pid} on" in second.err
+    assert "--out" in second.err
+    assert first.poll() is None
+    first.kill()
+    first.communicate()
+    with held(home / "out"):
+        pass

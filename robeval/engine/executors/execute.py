@@ -31,11 +31,13 @@ def execute_all(plan: Plan, evaluator: Evaluator, *, debug: bool = False) -> Ite
         cell for cell in plan.cells if not (cell.refused or cell.members or cell.source is not None)
     ]
     waiting = [cell for cell in independent if not at_hand(evaluator, cell)]
-    jobs = max(1, min(execution.jobs or os.cpu_count() or 1, len(waiting)))
+    # A cluster has as many cores as it has; here, as many as we see.
+    cores = len(waiting) if execution.address else os.cpu_count() or 1
+    jobs = max(1, min(execution.jobs or cores, len(waiting)))
     if waiting:
         pool = make_pool(plan, evaluator, jobs)
         try:
-            yield from by_workers(pool, plan, evaluator, waiting, jobs)
+            yield from by_workers(pool, plan, evaluator, waiting, min(jobs, pool.most or jobs))
         finally:
             pool.close()
     done = {cell.id for cell in waiting}
@@ -64,7 +66,7 @@ def make_pool(plan: Plan, evaluator: Evaluator, jobs: int) -> Pool[object]:
         folder=_reachable(evaluator.folder.path, elsewhere=elsewhere),
         cache=_reachable(evaluator.cache.folder, elsewhere=elsewhere),
         since=time.time() if evaluator.cache.fresh else 0.0,
-        threads=max(1, (os.cpu_count() or 1) // jobs),
+        threads=1 if execution.address else max(1, (os.cpu_count() or 1) // jobs),
         number=0,
         paths=tuple(os.path.abspath(path) for path in sys.path),
         home=os.getcwd(),

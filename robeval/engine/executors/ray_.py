@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any
 
 from robeval.engine.executors.schedule import Lost, Pool
@@ -31,7 +33,7 @@ class RayActors(Pool[Handle]):
     def __init__(self, job: Job, address: str | None, workers: int) -> None:
         """Raises MissingExtra without Ray, UsageError when the address cannot be reached."""
         try:
-            import ray
+            ray: Any = import_module("ray")
         except ImportError:
             raise MissingExtra("--executor ray", "ray", "ray") from None
         super().__init__()
@@ -42,9 +44,13 @@ class RayActors(Pool[Handle]):
             _knock(address)
             local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
             try:
-                ray.init(address=address, log_to_driver=False, logging_level="error", **local)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise UsageError(f"no Ray cluster at --address {address}: {error}") from None
+        if address:
+            # An actor that finds no free core would wait, with its cell, for those that hold one to the end.
+            self.most = max(1, int(ray.available_resources().get("CPU", 0)))
+            workers = min(workers, self.most)
         # Ray hides every GPU from an actor that asks for none.
         accelerator = job.experiment["execution"]["accelerator"]
         gpus = 0.0 if accelerator == "cpu" else ray.cluster_resources().get("GPU", 0.0)
@@ -69,7 +75,7 @@ class RayActors(Pool[Handle]):
         try:
             return handle, Answer(*self.ray.get(ready))
         except self.ray.exceptions.RayError as error:
-            return handle, Lost(f"its Ray worker was lost: {str(error).splitlines()[0]}")
+            return handle, Lost(f"its Ray worker was lost: {_told(error)}")
 
     def close(self) -> None:
         """End the actors, and the Ray that was started here."""
@@ -77,6 +83,12 @@ class RayActors(Pool[Handle]):
             self.ray.kill(handle.actor)
         if not self.was_here:
             self.ray.shutdown()
+
+
+def _told(error: Exception) -> str:
+    """Ray's first line; where a worker could not even begin, also the last, which holds the reason."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{lines[0]} ({lines[-1].strip()})" if "creation task" in lines[0] and len(lines) > 1 else lines[0]
 
 
 def _knock(address: str | None) -> None:

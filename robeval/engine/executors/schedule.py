@@ -31,6 +31,9 @@ class Failed(NamedTuple):
 class Pool(ABC, Generic[H]):
     """Workers of one kind."""
 
+    most: int | None = None
+    """More than so many cannot work at once."""
+
     def __init__(self) -> None:
         self.idle: list[H] = []
 

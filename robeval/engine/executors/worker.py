@@ -90,8 +90,10 @@ class Worker:
 
         cell, folder = self.cells[task.name], self.evaluator.folder
         if self.own is not None and folder.mirror is not None:
-            parts = ("journal", f"chunks/{cell.id}-")
-            folder.mirror.update(lambda name: name.startswith(parts), prune=False)
+            mine = f"chunks/{cell.id}-"
+            if any(name.startswith(mine) for name in folder.mirror.remote.listing("chunks")):
+                # Another worker began this cell.
+                folder.mirror.update(lambda name: name.startswith(("journal", mine)), prune=False)
         folder.refresh()
         record, cached = guarded(self.evaluator, cell, debug=False)
         if self.own is not None:
