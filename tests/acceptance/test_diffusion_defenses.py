@@ -17,6 +17,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from robeval.domains.diffusion.domain import TEXT_ENCODER
 from robeval.domains.diffusion.victims.base import generator
 from robeval.engine.cache import Cache, cache_directory
 from robeval.engine.evaluate import Evaluator
@@ -26,6 +27,7 @@ from robeval.engine.progress import Watcher
 from robeval.engine.run import run
 from robeval.plugins.data import Dataset
 from robeval.plugins.discovery import built_in
+from robeval.plugins.specs import PluginSpec
 from robeval.results.records import CellRecord
 from robeval.results.store import RunFolder
 from robeval.seeding import Seed
@@ -37,7 +39,6 @@ from robeval_defenses.diffusion.inner_attack import attacked_prefix, imitation
 pytestmark = pytest.mark.slow
 
 SEEDS = 3
-TEXT_ENCODER = "esd:part=text-encoder,retain=3,learning_rate=2e-4"
 ADVERSARIAL = "adv-unlearn"
 ATTACK = "unlearn-diff"
 
@@ -45,12 +46,13 @@ ATTACK = "unlearn-diff"
 class Figures:
     """Finished cells: a figure by attack and defense, one value a seed."""
 
-    def __init__(self, records: list[CellRecord]) -> None:
-        self.records = records
+    def __init__(self, plan: Plan, records: list[CellRecord]) -> None:
+        self.plan, self.records = plan, records
 
     def of(self, name: str, defense: str, attack: str = "none") -> list[float]:
         """The figure in every seed."""
-        wanted = [r for r in self.records if (r.attack, r.defense) == (attack, defense)]
+        spoken = str(self.plan.catalog.canonical("defense", PluginSpec.parse(defense)))
+        wanted = [r for r in self.records if (r.attack, r.defense) == (attack, spoken)]
         assert len(wanted) == SEEDS
         assert all(record.status == "done" for record in wanted), [record.error for record in wanted]
         return [record.metrics[name].value for record in wanted]
@@ -72,7 +74,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Figures]:
     def made(attacks: tuple[str, ...], defenses: tuple[str, ...]) -> Figures:
         plan = planned(attacks, defenses)
         folder = home / plan.experiment.identity()
-        return Figures(run(plan, folder, Cache(cache_directory()), Watcher(), command="").records)
+        return Figures(plan, run(plan, folder, Cache(cache_directory()), Watcher(), command="").records)
 
     return made
 

@@ -51,9 +51,9 @@ class AdvUnlearn(Defense):
     ] = 0.3
     attacked: Annotated[float, Field(gt=0, le=1, description="share of a batch that it attacks")] = 0.5
     steps: Annotated[int, Field(ge=1, description="training steps")] = 120
-    learning_rate: Annotated[float, Field(gt=0, description="of Adam")] = 3e-4
+    learning_rate: Annotated[float, Field(gt=0, description="of Adam")] = 1e-3
     batch_size: BatchSize = 16
-    trajectories: Trajectories = 48
+    trajectories: Trajectories = 96
     guidance: Guidance = 3.0
 
     def robustify(self, victim: Victim, data: Dataset, seed: Seed) -> pl.LightningModule:
