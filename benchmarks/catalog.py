@@ -111,7 +111,7 @@ BENCHMARKS = (
         "How cost grows",
         "The exponent of growth (slope of log cost on log size) with its 95 % interval; 1 is linear, less is better. "
         "CPU time of the batched search attack on a trivial predictor (agents: on GRIP++, which looks at all of them); "
-        "wall time of a whole run for cells.",
+        "of a whole run in one process for cells.",
         "growth:measure",
         60,
     ),
@@ -155,7 +155,7 @@ BENCHMARKS = (
     _in_suite(
         "cranfield",
         "Real texts: Cranfield",
-        "The default attacks and defenses of the ranking domain on the Cranfield collection.",
+        "Simple attacks and filters on a cross-encoder that is trained on the Cranfield collection.",
         "cranfield:measure",
         120,
     ),

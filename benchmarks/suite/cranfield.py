@@ -13,7 +13,7 @@ from benchmarks.suite.eth_ucy import shown
 from benchmarks.suite.public import folder
 
 FILES = ("cran.all.1400", "cran.qry", "cranqrel")
-ATTACKS = ("random-trigger", "query-stuffing", "hotflip")
+ATTACKS = ("random-trigger", "query-stuffing", "hotflip:queries=100,imitation_steps=80")
 DEFENSES = ("none", "perplexity-filter", "spamicity-filter")
 METRICS = 3
 """How many of the domain's metrics are shown, the headline first."""

@@ -71,7 +71,7 @@ def measure(quick: bool) -> Measured:
     return Measured(
         columns=(
             *("victim", "attack", "passes forward + backward per example", "CPU of the attack", "overhead"),
-            "as a run recorded it (wall time)",
+            "as a run recorded it",
         ),
         rows=tuple(rows),
         claims=tuple(claims),
