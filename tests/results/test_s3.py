@@ -139,3 +139,30 @@ def test_wrong_credentials_are_one_message_and_exit_code_2(
         assert code == 2
         assert "Access Denied" in err
         assert "credentials" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["processes", "ray"])
+def test_workers_write_to_the_url_themselves(
+    s3: str,
+    robeval: Command,
+    machine: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    executor: str,
+) -> None:
+    """Several workers, run and cache at URLs: the figures of a local run, and all of it is there."""
+    if executor == "ray":
+        pytest.importorskip("ray", reason="needs the extra ray")
+    machine("local")
+    code, local, err = ran(robeval, "run")
+    assert code == 0, err
+    machine("main")
+    monkeypatch.setenv("ROBEVAL_CACHE_DIR", f"{s3}/cache")
+    code, out, err = ran(robeval, f"{s3}/run", "--executor", executor, "--jobs", "2")
+    assert code == 0, err
+    assert figures(out) == figures(local)
+    machine("other")
+    code, out, err = robeval("report", f"{s3}/run", "-f", "json")
+    assert figures(out) == figures(local)
+    names = [name.split("/")[0] for name in Remote(f"{s3}/run").listing()]
+    assert (names.count("cells"), names.count("examples"), names.count("chunks")) == (2, 2, 0)
