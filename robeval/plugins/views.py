@@ -1,6 +1,6 @@
 """What an attack sees of the victim: as much as its threat model grants, and every question is counted."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -196,6 +196,10 @@ class View(Generic[B]):
         if self._threat.queries is None:
             return None
         return self._threat.queries - int(self._queries.max()) if len(self._queries) else self._threat.queries
+
+    def spent(self, clean: B, adversarial: B) -> Mapping[str, Tensor]:
+        """What the domain says was spent, by measure: [rows] each. The rules are known to everybody, and free."""
+        return self._domain.spent(clean, adversarial)
 
     def submit(self, adversarial: B) -> None:
         """The best so far: what counts if the query budget stops the attack."""

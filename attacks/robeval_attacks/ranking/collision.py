@@ -41,9 +41,7 @@ class Collision(Searching):
 
     threat = ThreatModel(
         access="rank",
-        budget=Budget(
-            "tokens", "tokens", 6.0, "tokens put into the passage, by the passages' own vocabulary"
-        ),
+        budget=Budget("tokens", "tokens", 6.0, "tokens put into the passage, by the victim's tokenizer"),
         constraints=("insertion_only",),
         goal="raise the target passage's rank",
     )

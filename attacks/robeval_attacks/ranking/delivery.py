@@ -7,7 +7,6 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from robeval.domains.ranking.batch import RankedLists, RankingBatch, ranks
-from robeval.domains.ranking.budget import spent
 from robeval.domains.ranking.text import inserted
 from robeval.domains.ranking.tokens import Tokenizer, Tokens
 from robeval.plugins.views import View
@@ -37,9 +36,8 @@ def deliver(
     cut = Found(found.ids[:, :count], found.length[:, :count], found.score[:, :count], found.trace)
     triggers = tokenizer.decode(Tokens(cut.ids.flatten(0, 1), cut.mask().flatten(0, 1)))
     good = cut.score.isfinite() & survives(tokenizer, cut)
-    rows = batch.repeat(count)
-    texts = inserted(rows.texts(), triggers, where)
-    good &= within(rows, texts, budget, good.flatten()).view(good.shape)
+    texts, fits = fitted(view, batch.repeat(count), triggers, where, budget, good.flatten())
+    good &= fits.view(good.shape)
     view.note("no_trigger", batch, ~good.any(dim=1))
     return choose(view, batch, texts, good, tries)
 
@@ -50,8 +48,43 @@ def survives(tokenizer: Tokenizer, found: Found) -> Bool[Tensor, "batch kept"]:
     return tokenizer.round_trips(tokens).view(found.score.shape).to(found.ids.device) & (found.length > 0)
 
 
+def fitted(
+    view: View[RankingBatch],
+    rows: RankingBatch,
+    triggers: Sequence[str],
+    where: str,
+    budget: float,
+    asked: Bool[Tensor, " rows"],
+) -> tuple[list[str], Bool[Tensor, " rows"]]:
+    """The passages with their triggers, and which of the `asked` keep the budget.
+
+    A trigger that costs too much, as the victim's tokenizer may count more tokens than the search did, loses its last
+    words until it fits.
+    """
+    passages, words = rows.texts(), [trigger.split(" ") for trigger in triggers]
+    texts = inserted(passages, triggers, where)
+    good = within(view, rows, texts, budget, asked)
+    for _ in range(max(map(len, words), default=0) - 1):
+        costly = [n for n in (asked & ~good).nonzero().squeeze(1).tolist() if len(words[n]) > 1]
+        if not costly:
+            break
+        for number in costly:
+            words[number] = words[number][:-1]
+        shorter = inserted([passages[n] for n in costly], [" ".join(words[n]) for n in costly], where)
+        for number, text in zip(costly, shorter, strict=True):
+            texts[number] = text
+        again = torch.zeros_like(asked)
+        again[costly] = True
+        good = good | within(view, rows, texts, budget, again)
+    return texts, good
+
+
 def within(
-    rows: RankingBatch, texts: Sequence[str], budget: float, asked: Bool[Tensor, " rows"]
+    view: View[RankingBatch],
+    rows: RankingBatch,
+    texts: Sequence[str],
+    budget: float,
+    asked: Bool[Tensor, " rows"],
 ) -> Bool[Tensor, " rows"]:
     """Which texts keep the budget and the form of an insertion, and fit the batch, as the domain measures it."""
     fits = torch.tensor([len(text.encode()) <= rows.text.shape[1] for text in texts], dtype=torch.bool)
@@ -59,7 +92,7 @@ def within(
     chosen = kept.nonzero().squeeze(1)
     if len(chosen):
         clean = rows.select(chosen)
-        measured = spent(clean, clean.with_texts([texts[number] for number in chosen.tolist()]))
+        measured = view.spent(clean, clean.with_texts([texts[number] for number in chosen.tolist()]))
         kept[chosen] = (measured["tokens"] <= budget) & (measured["insertion_only"] <= 1)
     return kept.to(asked.device)
 

@@ -9,13 +9,13 @@ import torch
 from pydantic import Field
 
 from robeval.domains.ranking.batch import RankingBatch
-from robeval.domains.ranking.text import inserted, words_of
+from robeval.domains.ranking.text import words_of
 from robeval.domains.ranking.tokens import Tokenizer, corpus_tokenizer
 from robeval.plugins.contracts import Attack
 from robeval.plugins.threat import Budget, ThreatModel
 from robeval.plugins.views import View
 from robeval.seeding import Draws
-from robeval_attacks.ranking.delivery import choose, within
+from robeval_attacks.ranking.delivery import choose, fitted
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,7 @@ class QueryStuffing(Attack[RankingBatch]):
 
     threat = ThreatModel(
         access="none",
-        budget=Budget(
-            "tokens", "tokens", 6.0, "tokens put into the passage, by the passages' own vocabulary"
-        ),
+        budget=Budget("tokens", "tokens", 6.0, "tokens put into the passage, by the victim's tokenizer"),
         constraints=("insertion_only",),
         goal="raise the target passage's rank",
     )
@@ -55,9 +53,9 @@ class QueryStuffing(Attack[RankingBatch]):
                 for row, chosen in zip(lot, words, strict=True)
             ]
         triggers = affordable(tokenizer, words, budget)
-        texts = inserted(batch.texts(), triggers, self.where)
         asked = torch.tensor([bool(trigger) for trigger in triggers], dtype=torch.bool)
-        good = within(batch, texts, budget, asked).unsqueeze(1)
+        texts, fits = fitted(view, batch, triggers, self.where, budget, asked)
+        good = fits.unsqueeze(1)
         view.note("no_trigger", batch, ~good.squeeze(1))
         return choose(view, batch, texts, good, tries=1)
 

@@ -1,6 +1,9 @@
 """What becomes of a trigger on its way to the published text."""
 
+from collections.abc import Mapping
+
 import torch
+from torch import Tensor
 
 from robeval.domains.ranking.batch import RankingBatch, ranks
 from robeval.domains.ranking.domain import RankingDomain
@@ -55,10 +58,32 @@ def test_without_a_trigger_the_passage_stays(small_world: RankingBatch, word_ran
     assert view.notes["no_trigger"].all()
 
 
-def test_what_costs_too_much_is_not_delivered(small_world: RankingBatch, word_ranker: NeuralRanker) -> None:
-    """Of three and one tokens only the one keeps a budget of 2."""
+def test_what_costs_too_much_loses_its_last_words(
+    small_world: RankingBatch, word_ranker: NeuralRanker
+) -> None:
+    """Of three tokens the first two keep a budget of 2; a budget of half a token leaves nothing to deliver."""
     texts, _ = delivered(word_ranker, small_world, ["fox", "sea", "oven"], ["bread"], budget=2.0)
-    assert texts == [f"bread {text}" for text in small_world.texts()]
+    assert texts == [f"fox sea {text}" for text in small_world.texts()]
+    texts, view = delivered(word_ranker, small_world, ["fox", "sea"], ["bread"], budget=0.5)
+    assert texts == small_world.texts()
+    assert view.notes["no_trigger"].all()
+
+
+def test_the_victims_tokenizer_decides_what_a_trigger_costs(
+    small_world: RankingBatch, word_ranker: NeuralRanker
+) -> None:
+    """Where the domain counts every token as three, a budget of 6 pays for two words of three."""
+
+    class Dear(RankingDomain):
+        def spent(self, clean: RankingBatch, adversarial: RankingBatch) -> Mapping[str, Tensor]:
+            plain = super().spent(clean, adversarial)
+            return {**plain, "tokens": 3 * plain["tokens"]}
+
+    tokenizer = word_ranker.tokenizer(small_world.corpus)
+    view = View(word_ranker, Dear(), THREAT, small_world.ids)
+    found = options(tokenizer, small_world, ["fox", "sea", "oven"])
+    made = deliver(view, small_world, found, tokenizer, 6.0, "front", 1)
+    assert made.texts() == [f"fox sea {text}" for text in small_world.texts()]
 
 
 def test_the_victim_chooses_among_several_tries(small_world: RankingBatch, word_ranker: NeuralRanker) -> None:
