@@ -61,10 +61,20 @@ class Imitation(Attack[Points]):
         return batch.replace(point=batch.point - budget * batch.label.unsqueeze(1) * view.prepared.sign())
 
 
+@dataclass(frozen=True)
+class Asking(Imitation):
+    """Also asks the victim about every example."""
+
+    def perturb(self, view: View[Points], batch: Points, budget: float, draw: Draws) -> Points:
+        view(batch)
+        return super().perturb(view, batch, budget, draw)
+
+
 @pytest.fixture(autouse=True)
 def imitation(registry: Registry) -> None:
     """The attack, and no calls so far."""
     registry.attack("linear/imitation", Imitation)
+    registry.attack("linear/asking", Asking)
     CALLS.clear()
 
 
@@ -82,7 +92,8 @@ def test_questions_of_the_preparation_are_counted_apart_and_limited(execute: Run
 
 def test_work_on_what_was_learnt_is_no_overhead(execute: Run) -> None:
     """Seconds spent on an imitation are not compared with the victim's passes: there is no overhead to tell."""
-    (record,) = execute(attacks="imitation").records
+    (record,) = execute(attacks="asking").records
+    assert record.cost.forward == 1
     assert record.cost.overhead is None
     assert record.cost.queries == 0
     (fewer,) = execute(out="fewer", attacks="imitation:most=20").records
