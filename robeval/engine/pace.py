@@ -22,10 +22,11 @@ def bare_seconds(
 ) -> float:
     """Seconds that the passes which `view` counted take without an attack, at its usual rows a call, by `clock_of`.
 
-    Zero when nothing was asked, and when gradients were taken by something that is no field of the batch: then
-    nobody but the attack knows what a backward pass is.
+    Zero when nothing was asked, when gradients were taken by something that is no field of the batch (then nobody but
+    the attack knows what a backward pass is), and when the attack works on something that it learnt before.
     """
-    if not view.calls or (view.backward_rows and not view.moved):
+    known = bool(view.moved) and view.moved <= set(batch.tensors())
+    if not view.calls or (view.backward_rows and not known) or view.prepared is not None:
         return 0.0
     rows = min(max(round(view.forward_rows / view.calls), 1), MOST_ROWS)
     times = -(-rows // len(batch))
