@@ -43,14 +43,14 @@ BENCHMARKS = (
         "Commands that must answer at once",
         "Wall seconds of whole processes; cold: without byte code, as right after an installation.",
         "start:measure",
-        15,
+        10,
     ),
     _in_suite(
         "run-trajectory",
         "The default run: trajectory",
         "Wall seconds of `robeval run` with an empty cache, again in the same folder, and in another folder.",
         "default_run:trajectory",
-        100,
+        105,
     ),
     _in_suite(
         "run-ranking",
@@ -64,7 +64,7 @@ BENCHMARKS = (
         "The default run: diffusion",
         "Wall seconds of `robeval run diffusion` with an empty cache, again, and in another folder.",
         "default_run:diffusion",
-        120,
+        100,
     ),
     _in_suite(
         "peers",
@@ -72,7 +72,7 @@ BENCHMARKS = (
         "L-inf PGD with random start: same model, examples, steps, step size and number of passes, one thread, in "
         "turns. Overhead: CPU time over that of the bare forward and backward passes of the same round.",
         "peers:measure",
-        120,
+        95,
     ),
     _in_suite(
         "overhead",
@@ -88,7 +88,7 @@ BENCHMARKS = (
         "CPU milliseconds per iteration of one (scene, objective, restart), one thread, a trivial predictor. One by "
         "one: our plain version of the published style (arXiv:2201.05057).",
         "trajectory_search:measure",
-        40,
+        30,
     ),
     _in_suite(
         "sa-attack",
@@ -96,7 +96,7 @@ BENCHMARKS = (
         "CPU milliseconds per look of one (scene, objective, restart): scale, drive, predict, differentiate, step. "
         "One by one: our plain version of the published style of SA-Attack.",
         "trajectory_sa:measure",
-        50,
+        40,
     ),
     _in_suite(
         "triggers",
@@ -104,7 +104,7 @@ BENCHMARKS = (
         "CPU milliseconds per trigger, one thread, same models, beams, candidates and steps. One by one: our plain "
         "version of the published style of PAT (arXiv:2209.06506).",
         "ranking_triggers:measure",
-        60,
+        50,
     ),
     _in_suite(
         "growth",
@@ -113,28 +113,28 @@ BENCHMARKS = (
         "CPU time of the batched search attack on a trivial predictor (agents: on GRIP++, which looks at all of them); "
         "of a whole run in one process for cells.",
         "growth:measure",
-        60,
+        50,
     ),
     _in_suite(
         "plan",
         "Planning 10 000 cells",
         "Seconds from an experiment to its checked cells and trainings, in a process of its own.",
         "plan:measure",
-        15,
+        6,
     ),
     _in_suite(
         "store",
         "A million example records",
         "100 cells of 10 000 examples: written as a run's cells are, read back, reported.",
         "store:measure",
-        30,
+        25,
     ),
     _in_suite(
         "memory",
         "Peak memory as the batch grows",
         "Peak resident memory (MiB) of a whole `robeval run` process; the attacks of the default run, undefended.",
         "memory:measure",
-        90,
+        50,
     ),
     _in_suite(
         "executors",
@@ -142,7 +142,7 @@ BENCHMARKS = (
         "Wall seconds of the default trajectory run's cells, its victims trained beforehand: one after the other "
         "against two workers, in turns.",
         "executors:measure",
-        160,
+        150,
     ),
     _in_suite(
         "eth-ucy",
@@ -150,14 +150,14 @@ BENCHMARKS = (
         "LSTM trained on the other three recordings, n test windows of the held-out one, ADE and FDE in metres with "
         "95 % block bootstrap intervals, budget 1 m.",
         "eth_ucy:measure",
-        200,
+        175,
     ),
     _in_suite(
         "cranfield",
         "Real texts: Cranfield",
         "Simple attacks and filters on a cross-encoder that is trained on the Cranfield collection.",
         "cranfield:measure",
-        120,
+        90,
     ),
     _in_suite(
         "accelerator",

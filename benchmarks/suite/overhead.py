@@ -46,7 +46,7 @@ def measure(quick: bool) -> Measured:
     """Every asking attack of the default run on both victims; what an attack costs does not depend on their skill."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    iterations, rounds, count = (3, 2, 8) if quick else (20, 4, EXAMPLES)
+    iterations, rounds, count = (3, 2, 8) if quick else (20, 3, EXAMPLES)
     victims: dict[str, Predictor] = {"lstm": LSTM(), "grip": GRIP()}
     attacks: dict[str, Attack[SceneBatch]] = {
         "search": Search(restarts=RESTARTS, iterations=iterations),
