@@ -88,16 +88,15 @@ def test_questions_of_the_preparation_are_counted_apart_and_limited(execute: Run
     """The total is what the preparation asked, and never above its limit; the examples cost nothing."""
     (record,) = execute(attacks="imitation").records
     assert record.cost.prepared_queries == 32
-
+    assert record.cost.queries == 0
+    (fewer,) = execute(out="fewer", attacks="imitation:most=20").records
+    assert fewer.cost.prepared_queries == 16  # two questions of eight; a third would be over
 
 def test_work_on_what_was_learnt_is_no_overhead(execute: Run) -> None:
     """Seconds spent on an imitation are not compared with the victim's passes: there is no overhead to tell."""
     (record,) = execute(attacks="asking").records
     assert record.cost.forward == 1
     assert record.cost.overhead is None
-    assert record.cost.queries == 0
-    (fewer,) = execute(out="fewer", attacks="imitation:most=20").records
-    assert fewer.cost.prepared_queries == 16  # two questions of eight; a third would be over
 
 
 def test_equal_preparations_are_done_once_for_each_victim(execute: Run) -> None:
