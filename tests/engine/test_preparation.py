@@ -92,6 +92,7 @@ def test_questions_of_the_preparation_are_counted_apart_and_limited(execute: Run
     (fewer,) = execute(out="fewer", attacks="imitation:most=20").records
     assert fewer.cost.prepared_queries == 16  # two questions of eight; a third would be over
 
+
 def test_work_on_what_was_learnt_is_no_overhead(execute: Run) -> None:
     """Seconds spent on an imitation are not compared with the victim's passes: there is no overhead to tell."""
     (record,) = execute(attacks="asking").records
