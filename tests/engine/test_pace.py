@@ -1,9 +1,9 @@
 """What an attack's passes cost alone."""
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from robeval.engine.pace import bare_seconds
+from robeval.plugins.views import View
 from robeval.testing.linear import Line, LinearDomain, PointData
 
 
@@ -13,7 +13,8 @@ def test_gradients_by_what_is_no_field_of_the_batch_are_not_timed() -> None:
     asked: dict[str, Any] = {"calls": 4, "forward_rows": 256, "backward_rows": 256}
 
     def seconds(*moved: str) -> float:
-        view = cast(Any, SimpleNamespace(**asked, moved=set(moved)))
+        view: View[Any] = object.__new__(View)
+        vars(view).update(asked, moved=set(moved))
         return bare_seconds(Line(), LinearDomain(), view, examples, {})
 
     assert seconds("point") > 0
