@@ -13,7 +13,7 @@ from robeval.engine.executors.schedule import Failed, Pool, schedule
 from robeval.engine.executors.worker import Job, Task
 from robeval.engine.figures import blank_record
 from robeval.engine.plan import Cell, Plan, fits_of
-from robeval.engine.run import guarded
+from robeval.engine.run import Interrupted, guarded
 from robeval.results.places import is_url, shown
 from robeval.results.records import CellRecord
 
@@ -38,6 +38,9 @@ def execute_all(plan: Plan, evaluator: Evaluator, *, debug: bool = False) -> Ite
         pool = make_pool(plan, evaluator, jobs)
         try:
             yield from by_workers(pool, plan, evaluator, waiting, min(jobs, pool.most or jobs))
+        except Interrupted:
+            evaluator.watcher.say("interrupted; ending the workers")  # Ray takes its seconds
+            raise
         finally:
             pool.close()
     done = {cell.id for cell in waiting}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,8 @@ from robeval.engine.executors.worker import Answer, Job, Task, Worker
 from robeval.errors import MissingExtra, UsageError
 
 KNOCK_S = 10.0
+LOCAL: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 128 * 2**20}
+"""Of a Ray that is started here: what passes through it is tasks and records."""
 
 
 @dataclass(eq=False)
@@ -42,11 +45,16 @@ class RayActors(Pool[Handle]):
         self.was_here = ray.is_initialized()
         if not self.was_here:
             _knock(address)
-            local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
+            local: dict[str, Any] = {} if address else LOCAL | {"num_cpus": workers}
+            os.environ.setdefault(
+                "RAY_USAGE_STATS_ENABLED", "0"
+            )  # nothing is reported unless it is asked for
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
             except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UsageError(f"no Ray cluster at --address {address}: {error}") from None
+                hint = "If it asks for a token, as new ones do, set RAY_AUTH_MODE=token." if address else ""
+                where = f"no Ray cluster at --address {address}" if address else "Ray cannot be started here"
+                raise UsageError(f"{where}: {error}. {hint}".rstrip()) from None
         if address:
             # An actor that finds no free core would wait, with its cell, for those that hold one to the end.
             self.most = max(1, int(ray.available_resources().get("CPU", 0)))
