@@ -43,6 +43,7 @@ ENGINE_FILES = (
     "counters.py",
     "derived.py",
     "memory.py",
+    "slices.py",
     "devices.py",
 )
 

@@ -1,16 +1,19 @@
 """How many examples are attacked together, so that a cell never dies of a batch too large.
 
-A chunk of examples is worked off in portions. A portion that runs out of memory is tried again in halves; under a limit
-the first portion is small, and what it took decides on the next. Draws are per example, so figures do not depend on it.
+A chunk of examples is worked off in portions. A portion that runs out of memory is tried again in halves; where one
+example alone is too much, the rows that its attack makes of it (restarts, objectives) go through the victim in slices.
+Under a limit the first portion is small, and what it took decides on the next. Draws are per example, so figures do not
+depend on it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +34,13 @@ SLACK = 64 * 2**20
 """Room for everything that is not the portion: threads, the allocator's own, libraries loaded late."""
 _SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "Unable to allocate")
 
+_MMAP_THRESHOLD = -3
+ROWS = (256, 64, 16, 4, 1)
+"""Sizes of slices to try where one example is too much."""
+
 Work = Callable[[Batch, int], Rows]
+Narrow = Callable[[int], AbstractContextManager[None]]
+"""Inside, a victim is asked about that many rows at a time."""
 
 
 class OutOfMemory(RobevalError):
@@ -130,29 +139,44 @@ class Portions:
     def __init__(self, most: int, limit: int | None = None, gauge: Gauge | None = None) -> None:
         """At most `most` examples together, and `limit` bytes; the `gauge` is the device's unless given."""
         self.most, self.limit = most, limit
-        self._asked = most
+        self._asked, self._said = most, ""
+        self.rows: int | None = None
         self.size = most if limit is None else min(PROBE, most)
         self._gauge = gauge
 
-    def work(self, batch: Batch, rows_of: Work, release: Callable[[], None] = lambda: None) -> Iterator[Rows]:
+    def work(
+        self,
+        batch: Batch,
+        rows_of: Work,
+        release: Callable[[], None] = lambda: None,
+        narrow: Narrow | None = None,
+    ) -> Iterator[Rows]:
         """Every portion's rows in order; `rows_of(portion, offset)` makes them, `release` frees what can be made anew.
 
-        Raises OutOfMemory when a portion of one example does not fit.
+        Raises OutOfMemory when a portion of one example does not fit, `narrow` slices included.
         """
         done = 0
         while done < len(batch):
             portion = batch.select(slice(done, done + self.size))
-            rows = self._tried(portion, rows_of, done)
+            with narrow(self.rows) if narrow and self.rows else nullcontext():
+                rows = self._tried(portion, rows_of, done)
             if rows is None:
                 release()
-                gc.collect()
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-                self.most = self.size = len(portion) // 2
+                self._shrink(len(portion), can_narrow=narrow is not None)
+                give_back(for_slices=self.rows is not None)
                 continue
-            is_split = self.most < min(self._asked, len(batch))
+            is_split = self.most < min(self._asked, len(batch)) or self.rows
             yield _noted(rows, "split_for_memory") if is_split else rows
             done += len(portion)
+
+    def _shrink(self, count: int, *, can_narrow: bool) -> None:
+        if count > 1:
+            self.most = self.size = count // 2
+            return
+        left = [rows for rows in ROWS if self.rows is None or rows < self.rows] if can_narrow else []
+        if not left:
+            raise OutOfMemory(self._hopeless())
+        self.rows = left[0]
 
     def _tried(self, portion: Batch, rows_of: Work, offset: int) -> Rows | None:
         """The rows; None where the memory does not suffice, all of which is free again after the return."""
@@ -165,8 +189,7 @@ class Portions:
         except (RuntimeError, MemoryError, RobevalError) as error:
             if not is_out_of_memory(error):
                 raise
-            if len(portion) == 1:
-                raise OutOfMemory(self._hopeless(error)) from None
+            self._said = " ".join(str(error).split())[:200]
             return None
         if self.limit is None:
             return rows
@@ -180,10 +203,10 @@ class Portions:
         fits = int(room / each) if each else count * GROWTH
         self.size = max(1, min(fits, count * GROWTH, self.most))
 
-    def _hopeless(self, error: BaseException) -> str:
+    def _hopeless(self) -> str:
         limit = f" within --max-memory {in_words(self.limit)}" if self.limit else ""
         return (
-            f"out of memory{limit} with one example at a time: {' '.join(str(error).split())[:200]}. "
+            f"out of memory{limit} with one example at a time: {self._said}. "
             "Give the attack fewer restarts, objectives or particles, or raise --max-memory, "
             "or use a machine with more."
         )
@@ -191,6 +214,24 @@ class Portions:
 
 def _noted(rows: Rows, name: str) -> Rows:
     return replace(rows, observed={**rows.observed, name: float(len(rows))})
+
+
+def give_back(*, for_slices: bool) -> None:
+    """Free memory returns to the device and to the system.
+
+    glibc keeps freed blocks of up to 32 MiB, and small ones settle in them: slice after slice takes fresh memory.
+    `for_slices` has it map and unmap such blocks from now on, which is slower and is for those who are short of memory.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim"):
+        if for_slices:
+            libc.mallopt(_MMAP_THRESHOLD, 2**18)
+        libc.malloc_trim(0)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

@@ -18,6 +18,7 @@ from robeval.arrays import Batch, is_finite, per_example
 from robeval.engine.budget import check_budget, must_be_measured
 from robeval.engine.memory import Portions
 from robeval.engine.pace import Stopwatch, Took, bare_seconds
+from robeval.engine.slices import can_be_sliced, sliced
 from robeval.errors import AccessError, PluginError, QueryBudgetSpent, UsageError
 from robeval.plugins.contracts import Attack, Certifies, Domain, Trial
 from robeval.plugins.threat import ThreatModel
@@ -88,7 +89,9 @@ class EvaluationModule(pl.LightningModule):
             is_first = number == 0 and offset == 0
             return attacked_rows(self.stage, self.stage.attack, is_first, portion, self.passes)
 
-        parts = list(self.portions.work(clean, rows_of, self.stage.clean_answers.clear))
+        victims = (self.stage.judged, self.stage.attacked)
+        narrow = partial(sliced, victims) if can_be_sliced(victims) else None
+        parts = list(self.portions.work(clean, rows_of, self.stage.clean_answers.clear, narrow))
         self.keep(number, Rows.join(filled(parts, clean)))
 
     def configure_optimizers(self) -> None:

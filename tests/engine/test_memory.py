@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import Field
 
-from robeval import Attack, Budget, Draws, ThreatModel, View
+from robeval import Attack, Budget, Draws, Noise, Seed, ThreatModel, View
 from robeval.engine.experiment import Execution, build_experiment
 from robeval.engine.memory import (
     PROBE,
@@ -26,10 +26,11 @@ from robeval.engine.memory import (
 )
 from robeval.engine.run import Outcome
 from robeval.engine.sizes import in_bytes, in_words
-from robeval.errors import ExperimentError, UsageError
+from robeval.engine.slices import can_be_sliced, joined, sliced
+from robeval.errors import ExperimentError, PluginError, UsageError
 from robeval.plugins.registry import Registry
 from robeval.results.store import Rows, RunFolder
-from robeval.testing.linear import PointData, Points, Steps
+from robeval.testing.linear import Line, PointData, Points, Steps
 
 Run = Callable[..., Outcome]
 MIB = 2**20
@@ -70,9 +71,46 @@ class Hungry(Attack[Points]):
         return batch.replace(point=batch.point + budget * side * table[:, :1])
 
 
+@dataclass(frozen=True)
+class Many(Attack[Points]):
+    """Gradient steps from many places around each point.
+
+    Source: a test.
+    """
+
+    threat = ThreatModel("white-box", Budget("distance", "", 0.5, unbounded=200.0))
+    restarts: Annotated[int, Field(ge=1, description="places")] = 64
+
+    def perturb(self, view: View[Points], batch: Points, budget: float, draw: Draws) -> Points:
+        """The worst place after one step."""
+        many = batch.repeat(self.restarts)
+        start = draw.uniform(self.restarts, 2, low=-budget, high=budget).flatten(0, 1)
+        point = (many.point + start).requires_grad_()
+        (slope,) = torch.autograd.grad((view(many.replace(point=point)) * many.label).sum(), point)
+        moved = many.point + (start - budget * slope.sign()).clamp(-budget, budget)
+        margin = (view(many.replace(point=moved)).detach() * many.label).view(-1, self.restarts)
+        return batch.replace(point=moved[margin.argmin(dim=1) + torch.arange(len(batch)) * self.restarts])
+
+
+class Broad(Line):
+    """A line that keeps `each` MiB for every row whose gradient is wanted."""
+
+    def __init__(self, each: Annotated[int, Field(ge=0, description="MiB for each row")] = 0) -> None:
+        super().__init__()
+        self.each = each
+
+    def forward(self, batch: Points) -> torch.Tensor:
+        """The line's scores, by way of a table."""
+        score = super().forward(batch)
+        table = score.unsqueeze(1).expand(-1, max(self.each * MIB // 4, 1)).sinh()
+        return table[:, 0].asinh()
+
+
 @pytest.fixture
 def registry_with_eaters(registry: Registry) -> Registry:
-    """The linear domain with two attacks that want memory."""
+    """The linear domain with attacks and a victim that want memory."""
+    registry.attack("linear/many", Many)
+    registry.victim("linear/broad", Broad)
     registry.attack("linear/greedy", Greedy)
     registry.attack("linear/hungry", Hungry)
     return registry
@@ -263,6 +301,63 @@ def test_a_limit_is_kept_and_changes_nothing(execute: Run) -> None:
     assert gauge.peak() <= limit
     assert held.records[0].metrics == free.records[0].metrics
     np.testing.assert_array_equal(rows_of(held).adversarial["point"], rows_of(free).adversarial["point"])
+
+
+@on_linux
+@pytest.mark.usefixtures("registry_with_eaters")
+def test_restarts_that_do_not_fit_go_through_the_victim_in_slices(execute: Run) -> None:
+    """Sixty-four restarts of one example would keep 256 MiB; with 128 MiB to spare they find what they find without."""
+    free = execute(out="free", attacks="many", victims="broad", max_examples=2)
+    gauge = Resident()
+    gauge.reset()
+    limit = gauge.held() + 128 * MIB
+    execution = {"accelerator": "cpu", "max_memory": str(limit)}
+    held = execute(out="held", attacks="many", victims="broad:each=4", max_examples=2, execution=execution)
+    mine, theirs = held.records[0], free.records[0]
+    assert mine.status == "done", mine.error
+    assert gauge.peak() <= limit
+    assert mine.notes == {"split_for_memory": 2}
+    assert mine.metrics["accuracy"] == theirs.metrics["accuracy"]
+    assert (mine.cost.forward, mine.cost.backward) == (theirs.cost.forward, theirs.cost.backward)
+    points = (rows_of(outcome).adversarial["point"] for outcome in (held, free))
+    np.testing.assert_allclose(*points, rtol=1e-6)
+
+
+def test_slices_give_the_answers_and_the_gradients_of_the_whole() -> None:
+    """Of ten rows by three: scores, slopes and the victim itself are as without."""
+    line, batch = Line(), PointData(count=10).split("test")
+    assert isinstance(batch, Points)
+
+    def asked() -> tuple[torch.Tensor, torch.Tensor]:
+        point = batch.point.clone().requires_grad_()
+        score = line(batch.replace(point=point))
+        return score.detach(), torch.autograd.grad(score.pow(2).sum(), point)[0]
+
+    whole = asked()
+    sizes = []
+    with sliced([line, line], 3):
+        parts = asked()
+        with torch.no_grad():
+            sizes.append(len(line(batch)))
+    for mine, theirs in zip(parts, whole, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    assert sizes == [10]
+    assert "forward" not in vars(line)
+
+
+def test_answers_that_are_no_rows_cannot_be_cut() -> None:
+    """Tuples and shared values are put together again; a single number for all rows is refused."""
+    pair = joined([(torch.ones(2), "x"), (torch.zeros(1), "x")], [2, 1])
+    assert torch.equal(pair[0], torch.tensor([1.0, 1.0, 0.0]))
+    assert pair[1] == "x"
+    with pytest.raises(PluginError, match="without a row for each row"):
+        joined([torch.tensor(1.0), torch.tensor(2.0)], [2, 1])
+
+
+def test_a_victim_that_draws_noise_is_not_sliced() -> None:
+    """Its draws depend on the copies of an example in one call."""
+    assert can_be_sliced([Line()])
+    assert not can_be_sliced([torch.nn.Sequential(Noise(Seed(0)))])
 
 
 @on_linux
