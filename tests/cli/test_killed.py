@@ -198,6 +198,7 @@ def test_three_kills(launcher: Launcher, guest: Path, home: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("executor", "seed"), [("local", 7), ("processes", 8)])
 def test_twenty_kills(launcher: Launcher, guest: Path, home: Path, executor: str, seed: int) -> None:
     """The long version: the run itself, and the run and its workers."""
