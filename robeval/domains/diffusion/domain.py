@@ -68,8 +68,8 @@ class Diffusion(Domain[PromptBatch]):
             "fast": Profile(
                 "it checks the plumbing; claims nothing about utility or about which defense holds out",
                 dataset="synthetic:concept=red,textures=plain,train=2000,prompts=8,retained=12",
-                victim="small:steps=240",
-                attacks=("none", "random-prefix:tries=3", "unlearn-diff:iterations=48,rounds=3"),
+                victim="small:steps=200",
+                attacks=("none", "random-prefix:tries=2", "unlearn-diff:iterations=24,rounds=2"),
                 defenses=("none", "esd:steps=40,trajectories=24", "uce"),
             )
         },
