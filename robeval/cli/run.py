@@ -71,7 +71,9 @@ if TYPE_CHECKING:
 @click.option("--jobs", "-j", type=click.IntRange(1), help="Workers of --executor processes or ray.")
 @click.option("--address", metavar="ADDRESS", help="Of a Ray cluster; without it a local Ray is started.")
 @click.option("--accelerator", help="Lightning's accelerator: auto, cpu, gpu...")
-@click.option("--devices", help="Devices that a cell spans: a number, or auto for all GPUs. Training takes one.")
+@click.option(
+    "--devices", help="Devices that a cell spans: a number, or auto for all GPUs. Training takes one."
+)
 @click.option("--precision", help="Lightning's precision: 32-true, 64-true, bf16-mixed...")
 @click.option(
     "--cell-timeout",

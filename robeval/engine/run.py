@@ -73,7 +73,12 @@ def run(
 
 def _executed(plan: Plan, evaluator: Evaluator, *, command: str, debug: bool) -> Outcome:
     """The run itself, in a folder that is this process's."""
-    store, cache, watcher, folder = evaluator.folder, evaluator.cache, evaluator.watcher, evaluator.folder.path
+    store, cache, watcher, folder = (
+        evaluator.folder,
+        evaluator.cache,
+        evaluator.watcher,
+        evaluator.folder.path,
+    )
     store.claim(plan.experiment.asked(), fresh=cache.fresh)
     outcome, started = Outcome(folder), datetime.now(UTC)
     digests = fingerprints(plan)

@@ -1,6 +1,5 @@
 """No figure depends on how examples are cut into batches: held on a domain's own attacks, not on lines only."""
 
-
 import numpy as np
 import pytest
 
