@@ -38,6 +38,10 @@ class Ranker(nn.Module):
         """The same for passages of the corpus, by number."""
         return self.text_scores(corpus, query, [corpus.passages[number] for number in passage.tolist()])
 
+    def own_scores(self, batch: RankingBatch) -> Float[Tensor, " batch"]:
+        """The scores of the targets' texts as they are now."""
+        return self.text_scores(batch.corpus, batch.query, batch.texts())
+
     def listed_scores(self, batch: RankingBatch) -> Float[Tensor, "batch list"]:
         """The scores of all candidates but the target, as the corpus has them; 0 elsewhere. No gradient."""
         row, place = batch.others.nonzero(as_tuple=True)
@@ -51,7 +55,7 @@ class Ranker(nn.Module):
 
     def forward(self, batch: RankingBatch) -> Ranking:
         """The list of every example with the target's text as it is now."""
-        own = self.text_scores(batch.corpus, batch.query, batch.texts()).float()
+        own = self.own_scores(batch).float()
         scores = self.listed_scores(batch).scatter(1, batch.target.unsqueeze(1), own.unsqueeze(1))
         return Ranking(scores, batch.candidates, batch.target, no_removals(batch.candidates))
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from robeval.domains.ranking.batch import RankingBatch
 from robeval.domains.ranking.corpus import Corpus
 from robeval.domains.ranking.memo import state_of
 from robeval.domains.ranking.ranker import NeuralRanker, pieces
@@ -45,9 +46,29 @@ class DualVictim(NeuralVictim):
         """The scores of passages of the corpus; outside training their encodings are kept."""
         if torch.is_grad_enabled():
             return NeuralRanker.pair_scores(self, corpus, query, passage)
+        return self._kept_scores(corpus, query, passage)
+
+    def _kept_scores(
+        self, corpus: Corpus, query: Int64[Tensor, " rows"], passage: Int64[Tensor, " rows"]
+    ) -> Float[Tensor, " rows"]:
         asked, place = torch.unique(query, return_inverse=True)
         encoded = self._read_tokens(self.query_tokens(corpus, asked))
         return self.similarity(encoded[place], self._encodings(corpus, passage))
+
+    def own_scores(self, batch: RankingBatch) -> Float[Tensor, " batch"]:
+        """The targets' scores; of those that are as the corpus has them the kept encodings serve."""
+        corpus, passage = batch.corpus, batch.passage
+        texts = batch.texts()
+        same = [text == corpus.passages[number] for text, number in zip(texts, passage.tolist(), strict=True)]
+        if torch.is_grad_enabled() or not any(same):
+            return NeuralRanker.own_scores(self, batch)
+        known = torch.tensor(same, device=passage.device)
+        scores = torch.zeros(len(batch), device=passage.device)
+        scores[known] = self._kept_scores(corpus, batch.query[known], passage[known]).float()
+        if not all(same):
+            changed = [text for text, is_same in zip(texts, same, strict=True) if not is_same]
+            scores[~known] = self.text_scores(corpus, batch.query[~known], changed).float()
+        return scores
 
     def _encodings(self, corpus: Corpus, passage: Int64[Tensor, " rows"]) -> Float[Tensor, "rows features"]:
         """Of passages by number, each read once while the weights stay as they are."""

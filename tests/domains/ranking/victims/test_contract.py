@@ -9,6 +9,7 @@ from robeval.domains.ranking.batch import RankingBatch
 from robeval.domains.ranking.corpus import Corpus
 from robeval.domains.ranking.ranker import NeuralRanker, Ranker
 from robeval.domains.ranking.tokens import Tokens
+from robeval.domains.ranking.victims.dual import DualVictim
 
 
 @torch.no_grad()
@@ -57,6 +58,22 @@ def test_unchanged_passages_are_asked_once(ranker: Ranker, pairs: RankingBatch) 
     ranker(pairs)
     ranker(pairs.with_texts(["x", "y"]))
     assert asked == [int(pairs.others.sum())]
+
+
+@torch.no_grad()
+def test_targets_as_the_corpus_has_them_are_read_once(neural: NeuralRanker, pairs: RankingBatch) -> None:
+    """Asking again about unchanged targets encodes no passage anew where passages are read apart; scores stay."""
+    if not isinstance(neural, DualVictim):
+        pytest.skip("reads query and passage together")
+    first = neural(pairs).scores
+    read: list[int] = []
+    original = neural.read
+    neural.read = lambda vectors, mask: read.append(len(vectors)) or original(vectors, mask)
+    assert neural(pairs).scores.equal(first)
+    assert sum(read) <= len(pairs)  # the queries
+    mixed = pairs.with_texts([pairs.texts()[0], "x"])
+    changed, plain = neural(mixed).own(), neural.text_scores(mixed.corpus, mixed.query, mixed.texts())
+    assert torch.allclose(changed, plain, atol=1e-5)
 
 
 @torch.no_grad()
