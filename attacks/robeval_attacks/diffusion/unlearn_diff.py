@@ -84,10 +84,10 @@ class UnlearnDiff(Attack[PromptBatch]):
     threat = ThreatModel(access="white-box", budget=TOKENS, goal="bring the erased concept back")
     counts: ClassVar[str] = "iterations"
 
-    iterations: Annotated[int, Field(ge=1, description="gradient steps in all")] = 120
+    iterations: Annotated[int, Field(ge=1, description="gradient steps in all")] = 320
     rounds: Annotated[
         int, Field(ge=1, description="noise levels; after each the prompts are drawn and judged")
-    ] = 6
+    ] = 8
     restarts: Annotated[int, Field(ge=1, description="independent searches of every prompt")] = 1
     rate: Annotated[float, Field(gt=0, description="Adam's step size, in probability")] = 0.01
     weight_decay: Annotated[float, Field(ge=0, description="pull of the probabilities towards 0")] = 0.1

@@ -58,10 +58,10 @@ class Diffusion(Domain[PromptBatch]):
         Metric("clip_score", "", "higher", "CLIP score of prompts for other things, where a CLIP is given"),
     )
     defaults: ClassVar[Defaults] = Defaults(
-        dataset="synthetic",
+        dataset="synthetic:prompts=16,retained=30",
         victim="small",
-        attacks=("none", "random-prefix", "unlearn-diff", "ring-a-bell"),
-        defenses=("none", "esd", "uce", TEXT_ENCODER, "adv-unlearn"),
+        attacks=("none", "random-prefix:tries=4", "unlearn-diff:iterations=120,rounds=4", "ring-a-bell"),
+        defenses=("none", "esd", "uce", "adv-unlearn"),
         max_examples=96,
         small=("synthetic:train=64,prompts=3,retained=3", "small:steps=3,sampling_steps=2"),
         profiles={
