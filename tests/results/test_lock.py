@@ -87,6 +87,8 @@ def test_a_url_is_leased(remote: Remote) -> None:
         ("here", 2**22 + 1, 10.0, True),
         ("here", os.getpid(), 10.0, False),
     ],
+    # Named, as every test worker has a number of its own.
+    ids=["elsewhere, young", "elsewhere, old", "here, dead", "here, alive"],
 )
 def test_a_lease_of_the_dead_runs_out(
     remote: Remote, host: str, pid: int, age_s: float, is_free: bool
