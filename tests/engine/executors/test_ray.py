@@ -112,6 +112,7 @@ def test_local_processes_and_ray_agree_bit_for_bit(tmp_path: Path) -> None:
     assert not ray.is_initialized()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_own_cell_at_most(tmp_path: Path) -> None:
     """A cell that lost its worker is tried once more, then failed; the next worker goes on."""
     mark = tmp_path / "mark"
