@@ -17,8 +17,10 @@ _SHAPES_FOLDER = Path(__file__).parent / "shapes_tokenizer"
 
 
 @lru_cache(maxsize=8)
-def tokenizer_named(name: str) -> Any:
+def tokenizer_named(name: str, fetch: bool = True) -> Any:
     """The embedded tokenizer ("shapes"), or the one in a folder (a pipeline's folder will do) or on the hub.
+
+    Without `fetch` what is on this machine is enough or nothing is.
 
     Raises MissingFile when there is none.
     """
@@ -33,7 +35,9 @@ def tokenizer_named(name: str) -> Any:
         if folder.is_dir():
             return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         subfolder = "tokenizer" if not name.endswith("tokenizer") else ""
-        return CLIPTokenizer.from_pretrained(name, subfolder=subfolder, local_files_only=is_offline())
+        return CLIPTokenizer.from_pretrained(
+            name, subfolder=subfolder, local_files_only=not fetch or is_offline()
+        )
     except (OSError, ValueError) as error:
         raise MissingFile(
             name, f"It should hold a CLIP tokenizer (vocab.json, merges.txt): {_first_line(error)}"

@@ -75,6 +75,6 @@ def _vocabulary(tokenizer: str) -> dict[str, int] | None:
     from robeval.domains.diffusion import tokens
 
     try:
-        return dict(tokens.tokenizer_named(tokenizer).get_vocab())
+        return dict(tokens.tokenizer_named(tokenizer, fetch=False).get_vocab())
     except MissingFile:
         return None
