@@ -57,14 +57,14 @@ BENCHMARKS = (
         "The default run: ranking",
         "Wall seconds of `robeval run ranking` with an empty cache, again, and in another folder.",
         "default_run:ranking",
-        120,
+        220,
     ),
     _in_suite(
         "run-diffusion",
         "The default run: diffusion",
         "Wall seconds of `robeval run diffusion` with an empty cache, again, and in another folder.",
         "default_run:diffusion",
-        100,
+        540,
     ),
     _in_suite(
         "peers",

@@ -87,8 +87,8 @@ class RankingDomain(Domain[RankingBatch]):
         dataset="synthetic",
         victim="cross-encoder",
         attacks=("none", "random-trigger", "query-stuffing", "pat:beams=3,candidates=24", "hotflip"),
-        defenses=("none", "perplexity-filter", "spamicity-filter", "augmentation", "random-masking"),
-        max_examples=48,
+        defenses=("none", "perplexity-filter", "spamicity-filter", "augmentation", "random-masking:samples=4"),
+        max_examples=40,
         small=("synthetic", "cross-encoder:steps=20"),
         profiles={
             "fast": Profile(
