@@ -86,9 +86,9 @@ class RankingDomain(Domain[RankingBatch]):
     defaults: ClassVar[Defaults] = Defaults(
         dataset="synthetic",
         victim="cross-encoder",
-        attacks=("none", "random-trigger", "query-stuffing", "pat:beams=3,candidates=24", "hotflip"),
-        defenses=("none", "perplexity-filter", "spamicity-filter", "augmentation", "random-masking:samples=4"),
-        max_examples=40,
+        attacks=("none", "random-trigger", "query-stuffing", "pat:beams=3,candidates=16", "hotflip"),
+        defenses=("none", "perplexity-filter", "spamicity-filter", "augmentation", "random-masking:samples=3"),
+        max_examples=32,
         small=("synthetic", "cross-encoder:steps=20"),
         profiles={
             "fast": Profile(
