@@ -87,7 +87,13 @@ class RankingDomain(Domain[RankingBatch]):
         dataset="synthetic",
         victim="cross-encoder",
         attacks=("none", "random-trigger", "query-stuffing", "pat:beams=3,candidates=16", "hotflip"),
-        defenses=("none", "perplexity-filter", "spamicity-filter", "augmentation", "random-masking:samples=3"),
+        defenses=(
+            "none",
+            "perplexity-filter",
+            "spamicity-filter",
+            "augmentation",
+            "random-masking:samples=3",
+        ),
         max_examples=32,
         small=("synthetic", "cross-encoder:steps=20"),
         profiles={
