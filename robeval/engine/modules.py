@@ -132,8 +132,9 @@ def attacked_rows(
     counted = _rows_where(invalid, original, adversarial) if bool(invalid.any()) else adversarial
 
     clean_output, clean_scores = _clean_answer(stage, is_first, original, observed)
-    untouched = counted is original or counted.identical(original)
-    output = clean_output if untouched else _ask_changed(stage.judged, original, counted, clean_output)
+    changed = counted.changed(original)
+    untouched = not bool(changed.any())
+    output = clean_output if untouched else _ask_changed(stage.judged, counted, changed, clean_output)
     observed["attacked_nonfinite"] = float(
         (~is_finite({"answer": domain.answer(output)}, len(original))).sum()
     )
@@ -264,20 +265,17 @@ def _ask(victim: nn.Module, batch: Batch) -> Any:
         return victim(batch)
 
 
-def _ask_changed(victim: nn.Module, clean: Batch, counted: Batch, clean_output: Any) -> Any:
-    """The victim's answers: the known ones for rows that are as they were, new ones for the others."""
-    changed = counted.changed(clean)
+def _ask_changed(victim: nn.Module, counted: Batch, changed: Tensor, clean_output: Any) -> Any:
+    """The victim's answers: the clean ones for rows that are as they were, new ones for the others."""
     known, spec = tree_flatten(clean_output)
-    by_row = all(isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == len(clean) for leaf in known)
+    by_row = all(isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == len(counted) for leaf in known)
     if bool(changed.all()) or not by_row:
         return _ask(victim, counted)
     found, other = tree_flatten(_ask(victim, counted.select(changed)))
-    if other != spec:
+    # Answers as wide as their longest row do not fit together: then everybody is asked.
+    if other != spec or any(new.shape[1:] != old.shape[1:] for old, new in zip(known, found, strict=True)):
         return _ask(victim, counted)
-    merged = [
-        old.index_put((changed.to(old.device).nonzero().squeeze(1),), new)
-        for old, new in zip(known, found, strict=True)
-    ]
+    merged = [old.index_put((changed.to(old.device),), new) for old, new in zip(known, found, strict=True)]
     return tree_unflatten(merged, spec)
 
 
