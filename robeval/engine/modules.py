@@ -111,7 +111,7 @@ def attacked_rows(
         adversarial, view, took = _attack(stage, attack, given, passes)
     finally:
         # Also when the attack failed: the next cell judges the same victim.
-        changed = [restore_weights(victim, saved) for victim, saved in before]
+        moved = [restore_weights(victim, saved) for victim, saved in before]
     observed = view.observations() if not stage.transfers else {**view.observations(), "queries": 0.0}
     observed["seconds"] = took.seconds
     bare = bare_seconds(stage.attacked, domain, view, original, stage.pace)
@@ -121,7 +121,7 @@ def attacked_rows(
         observed["prepared_queries"] = float(stage.prepared.queries)
         observed["prepared_seconds"] = stage.prepared.seconds
     observed["input_changed"] = 0.0 if given.identical(original) else float(len(original))
-    observed["weights_changed"] = float(any(changed))
+    observed["weights_changed"] = float(any(moved))
     observed["in_training_mode"] = float(any(module.training for module in stage.judged.modules()))
 
     spent, over, malformed = check_budget(domain, stage.threat, stage.budget, original, adversarial)
