@@ -112,10 +112,20 @@ def gathered(kept: list[tuple[Tensor, Tensor]], batch: int, device: torch.device
     )
     best = [step.amax(dim=1) for _, step in kept]
     so_far = torch.stack(best, dim=1).cummax(dim=1).values if best else torch.zeros(batch, 0, device=device)
+    return best_first(ids, length, score, so_far.nan_to_num(neginf=0.0).sum(dim=0))
+
+
+def best_first(
+    ids: Int64[Tensor, "batch kept longest"],
+    length: Int64[Tensor, "batch kept"],
+    score: Float[Tensor, "batch kept"],
+    trace: Float[Tensor, " steps"],
+) -> Found:
+    """Every row sorted by score; ties go to the earlier."""
     order = torch.sort(score, dim=1, descending=True, stable=True).indices
     return Found(
-        ids.gather(1, order.unsqueeze(2).expand(-1, -1, longest)),
+        ids.gather(1, order.unsqueeze(2).expand_as(ids)),
         length.gather(1, order),
         score.gather(1, order),
-        so_far.nan_to_num(neginf=0.0).sum(dim=0),
+        trace,
     )

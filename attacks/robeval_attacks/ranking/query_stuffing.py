@@ -1,6 +1,5 @@
 """Query+: the query itself, put into the passage."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Annotated, Literal
@@ -10,7 +9,6 @@ from pydantic import Field
 
 from robeval.domains.ranking.batch import RankingBatch
 from robeval.domains.ranking.text import words_of
-from robeval.domains.ranking.tokens import Tokenizer, corpus_tokenizer
 from robeval.plugins.contracts import Attack
 from robeval.plugins.threat import Budget, ThreatModel
 from robeval.plugins.views import View
@@ -43,7 +41,6 @@ class QueryStuffing(Attack[RankingBatch]):
         self, view: View[RankingBatch], batch: RankingBatch, budget: float, draw: Draws
     ) -> RankingBatch:
         """The passages with their queries in place."""
-        tokenizer = corpus_tokenizer(batch.corpus)
         words = [list(islice(cycle(w), self.copies * len(w))) for w in map(words_of, batch.query_texts())]
         longest = max(map(len, words), default=0)
         if self.shuffle and longest:
@@ -52,24 +49,9 @@ class QueryStuffing(Attack[RankingBatch]):
                 [word for _, word in sorted(zip(row, chosen, strict=False))]
                 for row, chosen in zip(lot, words, strict=True)
             ]
-        triggers = affordable(tokenizer, words, budget)
+        triggers = [" ".join(row[: int(budget)]) for row in words]  # no word is less than a token
         asked = torch.tensor([bool(trigger) for trigger in triggers], dtype=torch.bool)
         texts, fits = fitted(view, batch, triggers, self.where, budget, asked)
         good = fits.unsqueeze(1)
         view.note("no_trigger", batch, ~good.squeeze(1))
         return choose(view, batch, texts, good, tries=1)
-
-
-def affordable(tokenizer: Tokenizer, words: Sequence[Sequence[str]], budget: float) -> list[str]:
-    """The first words of each row that take at most `budget` tokens together."""
-    flat = [word for row in words for word in row]
-    lengths = iter(tokenizer.encode(flat).mask.sum(dim=1).tolist())
-    chosen = []
-    for row in words:
-        spent, kept = 0, []
-        for word in row:
-            spent += next(lengths)
-            if spent <= budget:
-                kept.append(word)
-        chosen.append(" ".join(kept))
-    return chosen

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from robeval_attacks.ranking.beams import Found, gathered
+from robeval_attacks.ranking.beams import Found, best_first
 from robeval_attacks.ranking.flips import likely_flips
 from robeval_attacks.ranking.fluent import Fluent
 
@@ -35,10 +35,14 @@ def refined(task: Fluent, found: Found, width: int, sweeps: int) -> Found:
     score = torch.full((count, width), -torch.inf, device=ids.device)
     table = torch.zeros(count, width, longest, dtype=torch.long, device=ids.device)
     score[row, which], table[row, which] = task.compared(row, ids, worth), ids
-    kept = gathered([(found.ids[:, :, :longest], found.score), (table, score)], count, ids.device)
-    length = torch.cat([found.length, torch.full_like(best, longest)], dim=1)
-    order = torch.sort(torch.cat([found.score, score], dim=1), dim=1, descending=True, stable=True).indices
-    return Found(kept.ids, length.gather(1, order), kept.score, torch.cat([found.trace, kept.trace[-1:]]))
+    score = torch.cat([found.score, score], dim=1)
+    reached = score.amax(dim=1).nan_to_num(neginf=0.0).sum()
+    return best_first(
+        torch.cat([found.ids, table], dim=1),
+        torch.cat([found.length, torch.full_like(best, longest)], dim=1),
+        score,
+        torch.cat([found.trace, reached.unsqueeze(0)]),
+    )
 
 
 def _exchanged(

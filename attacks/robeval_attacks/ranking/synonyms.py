@@ -1,15 +1,13 @@
 """Which words may stand for which: neighbours by the company they keep, or a list that the user brings."""
 
-from pathlib import Path
-
 import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from robeval.domains.ranking.corpus import Corpus
+from robeval.domains.ranking.substitutes import read_substitutes
 from robeval.domains.ranking.tokens import Tokenizer
 from robeval.domains.ranking.word_vectors import counted_vectors
-from robeval.errors import DataError, MissingFile
 from robeval_attacks.ranking.words import stop_pieces
 
 HIDDEN = 64
@@ -46,25 +44,12 @@ def _counted(corpus: Corpus, tokenizer: Tokenizer, most: int, cosine: float) -> 
 
 def _read(tokenizer: Tokenizer, most: int, path: str) -> tuple[Tensor, Tensor]:
     """``word<TAB>substitute,substitute``, one word a line; words that the vocabulary has not are left out."""
-    file = Path(path)
-    if not file.is_file():
-        raise MissingFile(path, "Give a file with lines 'word<TAB>substitute,substitute'.")
     number = {piece: place for place, piece in enumerate(tokenizer.pieces) if tokenizer.is_word[place]}
     ids = torch.zeros(tokenizer.size, most, dtype=torch.long)
     counts = torch.zeros(tokenizer.size, most, dtype=torch.bool)
-    for line, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if not text.strip():
-            continue
-        word, tab, others = text.partition("\t")
-        if not tab:
-            raise DataError(
-                f"{path}, line {line}: expected 'word<TAB>substitute,substitute', not {text[:60]!r}"
-            )
-        known = [number[other] for other in map(str.strip, others.lower().split(",")) if other in number][
-            :most
-        ]
-        if word.strip().lower() in number and known:
-            row = number[word.strip().lower()]
-            ids[row, : len(known)] = torch.tensor(known)
-            counts[row, : len(known)] = True
+    for word, others in read_substitutes(path):
+        known = [number[other] for other in others if other in number][:most]
+        if word in number and known:
+            ids[number[word], : len(known)] = torch.tensor(known)
+            counts[number[word], : len(known)] = True
     return ids, counts

@@ -3,16 +3,15 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from robeval.domains.ranking.corpus import Corpus
+from robeval.domains.ranking.substitutes import read_substitutes
 from robeval.domains.ranking.tokens import corpus_tokenizer
 from robeval.domains.ranking.word_vectors import counted_vectors
-from robeval.errors import DataError, MissingFile
 
 HIDDEN = 64
 REMOVED = 2
@@ -98,24 +97,10 @@ def _counted(corpus: Corpus, cosine: float, most: int) -> Neighbours:
 
 def read_neighbours(path: str, most: int) -> Neighbours:
     """From lines ``word<TAB>substitute,substitute``. Raises MissingFile or DataError."""
-    file = Path(path)
-    if not file.is_file():
-        raise MissingFile(path, "Give a file with lines 'word<TAB>substitute,substitute'.")
     known: dict[str, int] = {}
     pairs = []
-    for line, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if not text.strip():
-            continue
-        word, tab, others = text.partition("\t")
-        if not tab:
-            raise DataError(
-                f"{path}, line {line}: expected 'word<TAB>substitute,substitute', not {text[:60]!r}"
-            )
-        named = [part.strip().lower() for part in (word, *others.split(",")) if part.strip()]
-        several = [name for name in named if not re.fullmatch(r"\w+", name)]
-        if several:
-            raise DataError(f"{path}, line {line}: {several[0]!r} is no single word; leave it out")
-        numbers = [known.setdefault(name, len(known)) for name in named]
+    for word, others in read_substitutes(path):
+        numbers = [known.setdefault(name, len(known)) for name in (word, *others)]
         pairs += [(numbers[0], number) for number in numbers[1:]]
     near = torch.zeros(len(known), len(known), dtype=torch.bool)
     for first, second in pairs:
