@@ -97,8 +97,8 @@ def test_a_batch_gives_what_its_prompts_give_alone(tmp_path: Path) -> None:
     evaluator = Evaluator(
         plan.experiment, plan.catalog, Cache(cache_directory()), RunFolder(tmp_path), Watcher()
     )
-    stage = evaluator.stage(plan.cells[0])
-    batch = evaluator.examples(plan.cells[0])
+    stage = evaluator.stages.stage(plan.cells[0])
+    batch = evaluator.stages.examples(plan.cells[0])
     assert isinstance(batch, PromptBatch)
     prompts = batch.select(batch.targeted).select([0, 1, 2, 3])
     prompts = prompts.replace(image=prompts.image.double(), soft=prompts.soft.double())

@@ -7,7 +7,6 @@ not arrive says so instead of driving on.
 """
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -20,7 +19,8 @@ UPDATE_M = STEP_M * STEPS_PER_UPDATE
 POINTS_PER_SEGMENT = 51
 GOAL_TOLERANCE_M = 0.5
 SPARE_LENGTH, SPARE_UPDATES = 1.3, 6
-COMPACT_BELOW = 0.75
+UPDATES_PER_LOOK = 4
+"""After so many updates it is looked who has arrived; what a row drove beyond its goal is forgotten."""
 _X, _Y, _YAW, _CURVATURE, _RATE = range(5)
 
 
@@ -70,7 +70,8 @@ class Driven(NamedTuple):
         steps = (arc_m - number.to(arc_m.dtype) * UPDATE_M) / STEP_M
         index = number.t().unsqueeze(1).expand(-1, 5, -1)
         state = self.states.gather(0, index).movedim(1, 0)
-        angle = torch.einsum("sk,kpr->spr", _yaw_table(steps.device)[:-1], state[_YAW:])
+        by_curvature, by_rate = (turn[:-1].unsqueeze(1) for turn in _turns(steps.device))
+        angle = state[_YAW] + by_curvature * state[_CURVATURE] + by_rate * state[_RATE]
         share = (steps.t() - torch.arange(STEPS_PER_UPDATE, device=steps.device).view(-1, 1, 1)).clamp(0, 1)
         x = state[_X] + STEP_M * (share * angle.cos()).sum(dim=0)
         y = state[_Y] + STEP_M * (share * angle.sin()).sum(dim=0)
@@ -98,126 +99,159 @@ def follow(
     to that of the circle through it: at most `max_curvature` (1/m), at most `max_curvature_rate` (1/m²).
     Differentiable in the waypoints; which point is aimed at is taken as a constant.
     """
-    rows, track = len(way.points), _Track.of(way)
+    rows, track, vehicle = len(way.points), _Track.of(way), _Vehicle.at_rest(way.yaw)
+    turns = _turns(way.yaw.device)
     here = torch.arange(rows, device=way.yaw.device)
-    updates, progress = torch.zeros_like(here), torch.full_like(here, -1)
-    arrived, driving = torch.zeros_like(here, dtype=torch.bool), torch.ones_like(here, dtype=torch.bool)
+    updates, arrived = torch.zeros_like(here), torch.zeros_like(here, dtype=torch.bool)
+    progress = way.yaw.new_full((rows,), -1.0)
     most = torch.ceil(SPARE_LENGTH * way.length_m.detach() / UPDATE_M).long() + SPARE_UPDATES
-    state = torch.stack([0 * way.yaw, 0 * way.yaw, way.yaw, 0 * way.yaw])
-    final = torch.zeros_like(state)
-    history: list[Tensor] = []
-    whole = True
-    while rows:
-        near = track.is_near_goal(state)
-        stops = driving & (near | (most <= len(history)))
+    blocks: list[Tensor] = []
+    while len(here):
+        passed: list[Tensor] = []
+        for _ in range(UPDATES_PER_LOOK):
+            progress = track.aim(vehicle, progress, monotone)
+            rate = vehicle.rate_towards(*track.point(progress), max_curvature, max_curvature_rate)
+            passed += [vehicle.x, vehicle.y, vehicle.yaw, vehicle.curvature, rate]
+            vehicle = vehicle.advanced(rate, *turns)
+        states = torch.stack(passed).view(UPDATES_PER_LOOK, 5, -1)
+        made = len(blocks) * UPDATES_PER_LOOK + torch.arange(len(states), device=here.device).unsqueeze(1)
+        near = track.is_near_goal(states[:, :_YAW])
+        before = (~near & (made < most)).cumprod(dim=0).sum(dim=0)
+        updates[here] = made[0] + before
+        stops = before < len(states)
+        arrived[here] = stops & near.gather(0, before.clamp_max(len(states) - 1).unsqueeze(0)).squeeze(0)
+        whole = len(here) == rows
+        blocks.append(states if whole else states.new_zeros(len(states), 5, rows).index_copy(2, here, states))
         if bool(stops.any()):
-            updates[here[stops]], arrived[here[stops]] = len(history), near[stops]
-            final = final.index_copy(1, here[stops], state[:, stops])
-            driving = driving & ~stops
-            keep = driving.nonzero().squeeze(1)
-            if keep.numel() == 0:
-                break
-            if keep.numel() < COMPACT_BELOW * here.numel():
-                here, track, state, driving = here[keep], track.select(keep), state[:, keep], driving[keep]
-                progress, most, whole = progress[keep], most[keep], False
-        progress = track.aim(state, progress, monotone)
-        rate = _steer(state, track.point(progress), max_curvature, max_curvature_rate)
-        before = torch.cat([state, rate.unsqueeze(0)])
-        history.append(before if whole else state.new_zeros(5, rows).index_copy(1, here, before))
-        state = _advance(before)
-    states = torch.stack(history) if history else state.new_zeros(0, 5, rows)
-    return Driven(way.start, states, updates, way.start + final[:_YAW].t(), arrived)
+            keep = (~stops).nonzero().squeeze(1)
+            here, track, vehicle = here[keep], track.select(keep), vehicle.select(keep)
+            progress, most = progress[keep], most[keep]
+    if not blocks:
+        return Driven(way.start, way.points.new_zeros(0, 5, 0), updates, way.start, arrived)
+    states = torch.cat(blocks)
+    last = states[:, :_YAW].gather(0, updates.expand(1, 2, -1)).squeeze(0)
+    return Driven(way.start, states[: int(updates.max())], updates, way.start + last.t(), arrived)
+
+
+class _Vehicle(NamedTuple):
+    """Where each row is from its start, where it looks and how its wheels are turned."""
+
+    x: Float64[Tensor, " rows"]
+    y: Float64[Tensor, " rows"]
+    yaw: Float64[Tensor, " rows"]
+    cosine: Float64[Tensor, " rows"]
+    """Of the yaw, as the sine."""
+    sine: Float64[Tensor, " rows"]
+    curvature: Float64[Tensor, " rows"]
+
+    @classmethod
+    def at_rest(cls, yaw: Float64[Tensor, " rows"]) -> "_Vehicle":
+        still = torch.zeros_like(yaw)
+        return cls(still, still, yaw, yaw.cos(), yaw.sin(), still)
+
+    def select(self, rows: Int64[Tensor, " kept"]) -> "_Vehicle":
+        return _Vehicle(*(value[rows] for value in self))
+
+    def rate_towards(
+        self, x: Float64[Tensor, " rows"], y: Float64[Tensor, " rows"], most: float, most_rate: float
+    ) -> Float64[Tensor, " rows"]:
+        """The rate of curvature that reaches the circle through (x, y) at the end of the update."""
+        x, y = x - self.x, y - self.y
+        sideways = torch.addcmul(y * self.cosine, x, self.sine, value=-1)
+        wanted = 2 * sideways / torch.addcmul(x * x, y, y).clamp_min(1e-12)
+        if most < math.inf:
+            wanted = wanted.clamp(-most, most)
+        rate = (wanted - self.curvature) / UPDATE_M
+        return rate if most_rate == math.inf else rate.clamp(-most_rate, most_rate)
+
+    def advanced(
+        self,
+        rate: Float64[Tensor, " rows"],
+        by_curvature: Float64[Tensor, "13 1"],
+        by_rate: Float64[Tensor, "13 1"],
+    ) -> "_Vehicle":
+        """After one update of 12 small steps."""
+        angle = torch.addcmul(torch.addcmul(self.yaw, by_curvature, self.curvature), by_rate, rate)
+        cosine, sine = angle.cos(), angle.sin()
+        return _Vehicle(
+            torch.add(self.x, cosine[:STEPS_PER_UPDATE].sum(dim=0), alpha=STEP_M),
+            torch.add(self.y, sine[:STEPS_PER_UPDATE].sum(dim=0), alpha=STEP_M),
+            angle[STEPS_PER_UPDATE],
+            cosine[STEPS_PER_UPDATE],
+            sine[STEPS_PER_UPDATE],
+            torch.add(self.curvature, rate, alpha=UPDATE_M),
+        )
 
 
 class _Track(NamedTuple):
     """The waypoints as the loop wants them: rows last, from the start, constants worked out once.
 
-    A path point is ``begin + j / 51 * segment``. Where the circle around (x, y) cuts a segment's line,
-    ``j² + 2 a j + b = 0``; `linear` and `square` hold a and b as functions of x, y and x² + y².
+    Path points are numbered from 0, 51 to a segment. Out of a segment's line the circle of the look-ahead distance
+    cuts the numbers that are nearer to the foot of the perpendicular than the root of `reach` less the perpendicular
+    squared, in units of the points' distance. Foot and perpendicular are `constant` + x `by_x` + y `by_y`; points of
+    the segment itself lie above `below` and up to `top`.
     """
 
     pieces: Float64[Tensor, "4 segments rows"]
     goal: Float64[Tensor, "2 rows"]
     constant: Float64[Tensor, "2 segments rows"]
-    linear: Float64[Tensor, "2 2 segments rows"]
-    square: Float64[Tensor, "segments rows"]
+    by_x: Float64[Tensor, "2 segments rows"]
+    by_y: Float64[Tensor, "2 segments rows"]
+    reach: Float64[Tensor, "segments rows"]
+    below: Float64[Tensor, "segments 1"]
+    top: Float64[Tensor, "segments 1"]
 
     @classmethod
     def of(cls, way: Waypoints) -> "_Track":
         corners = (way.points - way.start.unsqueeze(1)).permute(2, 1, 0)
         pieces = torch.cat([corners[:, :-1], corners.diff(dim=1)])
         with torch.no_grad():
-            begin, segment = pieces[:2], pieces[2:]
-            square = POINTS_PER_SEGMENT**2 / segment.square().sum(dim=0).clamp_min(1e-18)
-            share = square / POINTS_PER_SEGMENT
-            along, gap = (begin * segment).sum(dim=0), begin.square().sum(dim=0) - way.lookahead_m.square()
-            constant = torch.stack([along * share, gap * square])
-            linear = torch.stack([-segment * share, -2 * begin * square])
-        return cls(pieces, corners[:, -1], constant, linear, square)
+            x, y, along, across = pieces
+            share = POINTS_PER_SEGMENT / (along.square() + across.square()).clamp_min(1e-18)
+            number = POINTS_PER_SEGMENT * torch.arange(len(x), device=x.device, dtype=x.dtype).unsqueeze(1)
+            foot = number - 1 - share * (x * along + y * across)
+            constant = torch.stack([foot, share * (x * across - y * along)])
+            by_x = torch.stack([share * along, -share * across])
+            by_y = torch.stack([share * across, share * along])
+            reach = way.lookahead_m.square() * (POINTS_PER_SEGMENT * share)
+        below, top = number - 1, number + POINTS_PER_SEGMENT - 1
+        return cls(pieces, corners[:, -1], constant, by_x, by_y, reach, below, top)
 
     def select(self, rows: Int64[Tensor, " kept"]) -> "_Track":
-        return _Track(*(value.index_select(-1, rows) for value in self))
+        several = (value.index_select(-1, rows) for value in self[:-2])
+        return _Track(*several, self.below, self.top)
 
-    def is_near_goal(self, state: Float64[Tensor, "4 rows"]) -> Bool[Tensor, " rows"]:
-        return (self.goal - state[:_YAW]).detach().square_().sum(dim=0) <= GOAL_TOLERANCE_M**2
+    def is_near_goal(self, place: Float64[Tensor, "places 2 rows"]) -> Bool[Tensor, "places rows"]:
+        return (self.goal - place).detach().square_().sum(dim=1) <= GOAL_TOLERANCE_M**2
 
+    @torch.no_grad()
     def aim(
-        self, state: Float64[Tensor, "4 rows"], progress: Int64[Tensor, " rows"], monotone: bool
-    ) -> Int64[Tensor, " rows"]:
+        self, vehicle: _Vehicle, progress: Float64[Tensor, " rows"], monotone: bool
+    ) -> Float64[Tensor, " rows"]:
         """Number of the path point to aim at: the last one strictly inside the look-ahead circle."""
-        here = state[:_YAW].detach().unsqueeze(1)
-        half, product = (self.linear * here).sum(dim=1).add_(self.constant).unbind(0)
-        product = torch.addcmul(product, self.square, here.square().sum(dim=0))
+        foot, gap = torch.addcmul(torch.addcmul(self.constant, self.by_x, vehicle.x), self.by_y, vehicle.y)
         # NaN where the circle misses the line: no comparison with it holds.
-        root = (half * half).sub_(product).sqrt_()
-        last = (root - half).ceil_().sub_(1).clamp_(max=POINTS_PER_SEGMENT)
-        first = root.add_(half).neg_().clamp_(min=0)
-        before = _points_before(len(last), last.device)
-        number = torch.where(last > first, last + before, -1.0).amax(dim=0).long()
-        usable = number >= progress.clamp_min(0) if monotone else number >= 0
-        return torch.where(usable, number, (progress + 1).clamp_(max=POINTS_PER_SEGMENT * len(last) - 1))
+        root = torch.addcmul(self.reach, gap, gap, value=-1).sqrt_()
+        first = torch.maximum(foot - root, self.below)
+        last = torch.minimum(root.add_(foot).ceil_().sub_(1), self.top)
+        number = torch.where(last > first, last, -1.0).amax(dim=0)
+        usable = number >= (progress.clamp_min(0) if monotone else 0)
+        return torch.where(usable, number, (progress + 1).clamp_(max=POINTS_PER_SEGMENT * len(foot) - 1))
 
-    def point(self, number: Int64[Tensor, " rows"]) -> Float64[Tensor, "2 rows"]:
-        """The path point of that number, differentiable in the waypoints."""
-        place = number.div(POINTS_PER_SEGMENT, rounding_mode="floor")
-        share = (number + 1 - place * POINTS_PER_SEGMENT).to(self.goal.dtype) / POINTS_PER_SEGMENT
-        piece = self.pieces.gather(1, place.expand(4, 1, -1)).squeeze(1)
-        return torch.addcmul(piece[:2], share, piece[2:])
-
-
-@lru_cache(maxsize=32)
-def _points_before(segments: int, device: torch.device) -> Float64[Tensor, "segments 1"]:
-    """Add it to a point's place in its segment (1 to 51) to get its number in the path (from 0)."""
-    return torch.arange(segments, device=device, dtype=torch.float64).unsqueeze(1) * POINTS_PER_SEGMENT - 1
+    def point(
+        self, number: Float64[Tensor, " rows"]
+    ) -> tuple[Float64[Tensor, " rows"], Float64[Tensor, " rows"]]:
+        """x and y of the path point of that number, differentiable in the waypoints."""
+        segment = number.div(POINTS_PER_SEGMENT, rounding_mode="floor")
+        share = (number + 1).div_(POINTS_PER_SEGMENT).sub_(segment)
+        x, y, along, across = self.pieces.gather(1, segment.long().expand(4, 1, -1)).unbind(0)
+        return torch.addcmul(x, share, along).squeeze(0), torch.addcmul(y, share, across).squeeze(0)
 
 
-def _steer(
-    state: Float64[Tensor, "4 rows"], target: Float64[Tensor, "2 rows"], most: float, most_rate: float
-) -> Float64[Tensor, " rows"]:
-    """The rate of curvature that reaches the circle through `target` at the end of the update."""
-    gap = target - state[:_YAW]
-    sideways = gap[1] * state[_YAW].cos() - gap[0] * state[_YAW].sin()
-    wanted = 2 * sideways / gap.square().sum(dim=0).clamp_min(1e-12)
-    if most < math.inf:
-        wanted = wanted.clamp(-most, most)
-    rate = (wanted - state[_CURVATURE]) / UPDATE_M
-    return rate if most_rate == math.inf else rate.clamp(-most_rate, most_rate)
-
-
-def _advance(state: Float64[Tensor, "5 rows"]) -> Float64[Tensor, "4 rows"]:
-    """The state after one update of 12 small steps."""
-    turned = torch.mm(_yaw_table(state.device), state[_YAW:])
-    angle = turned[:STEPS_PER_UPDATE]
-    moved = torch.stack([angle.cos().sum(dim=0), angle.sin().sum(dim=0)])
-    curvature = state[_CURVATURE] + UPDATE_M * state[_RATE]
-    return torch.cat([state[:_YAW] + STEP_M * moved, turned[-1:], curvature.unsqueeze(0)])
-
-
-@lru_cache(maxsize=4)
-def _yaw_table(device: torch.device) -> Float64[Tensor, "13 3"]:
-    """What yaw, curvature and its rate give the yaw before each small step and behind the last.
+def _turns(device: torch.device) -> tuple[Float64[Tensor, "13 1"], Float64[Tensor, "13 1"]]:
+    """What curvature and its rate add to the yaw before each small step of an update and behind the last.
 
     Curvature is linear in the step, so yaw is quadratic.
     """
-    step = torch.arange(STEPS_PER_UPDATE + 1, device=device, dtype=torch.float64)
-    return torch.stack([torch.ones_like(step), STEP_M * step, STEP_M**2 / 2 * step * (step - 1)], dim=1)
+    step = torch.arange(STEPS_PER_UPDATE + 1, device=device, dtype=torch.float64).unsqueeze(1)
+    return STEP_M * step, STEP_M**2 / 2 * step * (step - 1)

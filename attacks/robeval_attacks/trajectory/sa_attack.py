@@ -44,12 +44,13 @@ class Reconstruction:
         """Value of the driven history; its slope in the displacement, whose scale is taken as a constant."""
         scale = self.vehicle.scale(variable.detach()).view(-1, 1, 1)
         free = variable.detach().requires_grad_(self.exact)
-        rebuilt = self.vehicle.rebuild((scale * free).double())
+        with torch.inference_mode(not self.exact):  # its many small steps are a quarter faster
+            rebuilt = self.vehicle.rebuild((scale * free).double())
         self.arrived[self.row] |= rebuilt.arrived
         # Rows that are driven nowhere depend on nothing; the zero keeps them differentiable.
         offset = rebuilt.offset.to(variable.dtype) + 0 * free
         if not self.exact:
-            offset = offset.detach().requires_grad_()
+            offset = offset.detach().clone().requires_grad_()
         value, lure = lured(self.view, self.goal, self.scenes.moved(offset))
         (slope,) = torch.autograd.grad(lure.sum(), free if self.exact else offset)
         return Looked(
