@@ -219,7 +219,7 @@ class _Track(NamedTuple):
 
     def select(self, rows: Int64[Tensor, " kept"]) -> "_Track":
         several = (value.index_select(-1, rows) for value in self[:-2])
-        return _Track(*several, self.below, self.top)
+        return _Track._make([*several, self.below, self.top])
 
     def is_near_goal(self, place: Float64[Tensor, "places 2 rows"]) -> Bool[Tensor, "places rows"]:
         return (self.goal - place).detach().square_().sum(dim=1) <= GOAL_TOLERANCE_M**2
