@@ -15,17 +15,19 @@ from safetensors.numpy import save
 
 from robeval.arrays import Batch
 from robeval.engine.cache import Cache, content_key
+from robeval.engine.columns import filled
 from robeval.engine.derived import ReadOff, worst_record, worst_rows
 from robeval.engine.devices import Shares, chunk_loader, device_count, device_seconds, job_of, spread
 from robeval.engine.experiment import Experiment
 from robeval.engine.figures import blank_record, finished_record
 from robeval.engine.memory import Portions, guarded_memory
-from robeval.engine.modules import EvaluationModule, Stage, filled
+from robeval.engine.modules import EvaluationModule
 from robeval.engine.plan import CERTIFICATE, Catalog, Cell, fits_of, surrogate_fit, victim_fit
 from robeval.engine.precision import trainer_arguments
 from robeval.engine.progress import Watcher
 from robeval.engine.quiet import quiet_lightning
 from robeval.engine.sources import module_digest, source_digest
+from robeval.engine.stage import Stage
 from robeval.engine.stages import Stages
 from robeval.engine.train import Trainings, threads_for
 from robeval.errors import RobevalError
@@ -36,6 +38,9 @@ from robeval.results.store import Rows, RunFolder
 _HERE = Path(__file__).parent
 ENGINE_FILES = (
     "modules.py",
+    "stage.py",
+    "attack_call.py",
+    "columns.py",
     "budget.py",
     "figures.py",
     "evaluate.py",

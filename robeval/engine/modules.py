@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -15,50 +15,17 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from robeval.arrays import Batch, is_finite, per_example
+from robeval.engine.attack_call import call_attack
 from robeval.engine.budget import check_budget, must_be_measured
+from robeval.engine.columns import changed_tensors, column_of, filled, texts_of
 from robeval.engine.memory import Portions
-from robeval.engine.pace import Stopwatch, Took, bare_seconds
+from robeval.engine.pace import bare_seconds
 from robeval.engine.slices import can_be_sliced, sliced
-from robeval.errors import AccessError, PluginError, QueryBudgetSpent, UsageError
+from robeval.engine.stage import Stage
+from robeval.errors import PluginError
 from robeval.plugins.contracts import Attack, Certifies, Domain, Trial
-from robeval.plugins.threat import ThreatModel
-from robeval.plugins.views import View, restore_weights, under_attack, weights_of
+from robeval.plugins.views import View, restore_weights, weights_of
 from robeval.results.store import MEASURED, Rows
-from robeval.seeding import Seed
-
-
-@dataclass
-class Stage:
-    """Who meets whom in a cell."""
-
-    domain: Domain[Any]
-    attack: Attack[Any] | None
-    """None for a certificate."""
-    attacked: nn.Module
-    """What the attack sees: the defended victim, the undefended one (oblivious), or a surrogate."""
-    judged: nn.Module
-    threat: ThreatModel
-    budget: float
-    seed: Seed
-    transfers: bool = False
-    draws: int = 1
-    """Over how many draws of a random victim a white-box attacker averages."""
-    prepared: Prepared | None = None
-    original: Callable[[], nn.Module] | None = None
-    """The victim before it was defended, for attacks that compare the two; made when first asked for."""
-    pace: dict[str, float] = field(default_factory=dict)
-    """Seconds a row of a bare pass, measured once."""
-    clean_answers: dict[tuple[str, ...], tuple[Any, Mapping[str, Tensor]]] = field(default_factory=dict)
-    """Clean outputs and scores by the examples asked together, shared by all cells with the same judged victim."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What an attack's preparation learnt, and what that cost in all."""
-
-    result: Any
-    queries: int
-    seconds: float
 
 
 class EvaluationModule(pl.LightningModule):
@@ -108,7 +75,7 @@ def attacked_rows(
     given = clean.replace(**{name: value.clone() for name, value in clean.tensors().items()})
     before = [(victim, weights_of(victim)) for victim in (stage.judged, stage.attacked)]
     try:
-        adversarial, view, took = _attack(stage, attack, given, passes)
+        adversarial, view, took = call_attack(stage, attack, given, passes)
     finally:
         # Also when the attack failed: the next cell judges the same victim.
         moved = [restore_weights(victim, saved) for victim, saved in before]
@@ -142,15 +109,17 @@ def attacked_rows(
     scores = clean_scores if untouched else _scores(domain, trial)
     for problem, where in domain.problems(original).items():
         observed[f"problem:{problem}"] = float(where.sum())
-    columns = {name: _column(value) for name, value in scores.items()}
+    columns = {name: column_of(value) for name, value in scores.items()}
     headline = domain.metrics[0].column
-    columns[f"clean.{headline}"] = _column(clean_scores[headline])
+    columns[f"clean.{headline}"] = column_of(clean_scores[headline])
     _compare_headline(observed, columns[headline], columns[f"clean.{headline}"])
     columns["success"] = np.where(invalid.numpy(), 0.0, columns["success"])
-    columns |= {f"spent.{name}": _column(value) for name, value in spent.items()}
+    columns |= {f"spent.{name}": column_of(value) for name, value in spent.items()}
     columns |= _queries_column(view, stage)
-    columns |= {f"{MEASURED}{name}": _column(value) for name, value in view.measures.items()}
-    return Rows(_texts(domain, original, invalid, view), columns, _changed(original, adversarial), observed)
+    columns |= {f"{MEASURED}{name}": column_of(value) for name, value in view.measures.items()}
+    return Rows(
+        texts_of(domain, original, invalid, view), columns, changed_tensors(original, adversarial), observed
+    )
 
 
 def certified_rows(stage: Stage, clean: Batch) -> Rows:
@@ -162,84 +131,10 @@ def certified_rows(stage: Stage, clean: Batch) -> Rows:
     started = time.perf_counter()
     with torch.no_grad():
         bounds = stage.judged.certify(clean)
-    columns = {name: _column(value) for name, value in bounds.items()}
+    columns = {name: column_of(value) for name, value in bounds.items()}
     observed = {"seconds": time.perf_counter() - started}
     nothing = torch.zeros(len(clean), dtype=torch.bool)
-    return Rows(_texts(stage.domain, clean, nothing, None), columns, {}, observed)
-
-
-def _attack(
-    stage: Stage, attack: Attack[Any], clean: Batch, passes: Callable[[int], None]
-) -> tuple[Batch, View[Any], Took]:
-    prepared = stage.prepared.result if stage.prepared else None
-    view: View[Any] = View(
-        stage.attacked,
-        stage.domain,
-        stage.threat,
-        clean.ids,
-        passes,
-        draws=stage.draws,
-        prepared=prepared,
-        original=partial(_beside, stage.original, clean.device) if stage.original else None,
-    )
-    draw = stage.seed.draws(clean.ids, clean.device)
-    watch = Stopwatch(clean.device)
-    with under_attack(stage.attacked):
-        try:
-            adversarial = attack.perturb(view, clean, stage.budget, draw)
-        except QueryBudgetSpent:
-            adversarial = view.submitted if view.submitted is not None else clean
-        except UsageError as error:
-            raise PluginError(f"{type(attack).__name__}: {error}") from error
-        except RuntimeError as error:
-            if stage.threat.access != "white-box" and "does not require grad" in str(error):
-                raise AccessError(_without_gradient(attack, stage.threat)) from error
-            raise
-        finally:
-            view.close()
-    took = watch.stop()
-    if type(adversarial) is not type(clean):
-        raise PluginError(
-            f"{type(attack).__name__}.perturb must return a {type(clean).__name__}, "
-            f"not {type(adversarial).__name__}"
-        )
-    if adversarial.ids != clean.ids:
-        raise PluginError(
-            f"{type(attack).__name__}.perturb must return the examples it was given, in their order: "
-            f"{len(clean)} went in, {len(adversarial)} came back"
-        )
-    for name, value in clean.tensors().items():
-        other = getattr(adversarial, name)
-        if not isinstance(other, Tensor) or not _is_alike(other, value):
-            raise PluginError(
-                f"{type(attack).__name__}.perturb changed '{name}': expected {_looks(value)}, "
-                f"got {_looks(other) if isinstance(other, Tensor) else type(other).__name__}"
-            )
-    mine = clean.tensors()
-    detached = {name: value.detach().to(mine[name].dtype) for name, value in adversarial.tensors().items()}
-    return adversarial.replace(**detached), view, took
-
-
-def _is_alike(other: Tensor, value: Tensor) -> bool:
-    """Same shape, device and type; arithmetic in single precision may come back to a run in half."""
-    halved = value.dtype in (torch.bfloat16, torch.float16) and other.is_floating_point()
-    is_typed = other.dtype == value.dtype or halved
-    return other.shape == value.shape and other.device == value.device and is_typed
-
-
-def _looks(value: Tensor) -> str:
-    return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')} on {value.device}"
-
-
-def _without_gradient(attack: Attack[Any], threat: ThreatModel) -> str:
-    return (
-        f"{type(attack).__name__} wants a gradient, but its threat model grants access '{threat.access}', "
-        "whose answers carry none. Declare ThreatModel(access='white-box') if the attacker has the weights."
-    )
-
-
-def _beside(original: Callable[[], nn.Module], device: torch.device) -> nn.Module:
-    return original().to(device)
+    return Rows(texts_of(stage.domain, clean, nothing, None), columns, {}, observed)
 
 
 def _clean_answer(
@@ -308,22 +203,6 @@ def _queries_column(view: View[Any], stage: Stage) -> dict[str, np.ndarray]:
     return {"spent.queries": view.queries.double().numpy()}
 
 
-def _texts(
-    domain: Domain[Any], clean: Batch, invalid: Tensor, view: View[Any] | None
-) -> dict[str, list[str]]:
-    notes = [""] * len(clean)
-    for status, where in (view.notes if view else {}).items():
-        for place in where.nonzero().flatten().tolist():
-            notes[place] = f"{notes[place]} {status}".strip()
-    return {
-        "example": list(clean.ids),
-        "cluster": list(domain.clusters(clean)),
-        "group": list(domain.groups(clean)),
-        "status": ["invalid" if bad else "ok" for bad in invalid.tolist()],
-        "note": notes,
-    }
-
-
 def _rows_where(where: Tensor, by: Batch, batch: Batch) -> Batch:
     """`batch` with some of its examples replaced by those of `by`."""
     changes: dict[str, Any] = {}
@@ -338,36 +217,3 @@ def _rows_where(where: Tensor, by: Batch, batch: Batch) -> Batch:
                 b if bad else a for a, b, bad in zip(value, other, chosen, strict=True)
             )
     return batch.replace(**changes)
-
-
-def _changed(clean: Batch, adversarial: Batch) -> dict[str, np.ndarray]:
-    """The adversarial tensors that differ from the clean ones; the rest can be read from the dataset."""
-    mine = clean.tensors()
-    return {
-        name: _array(value)
-        for name, value in adversarial.tensors().items()
-        if not torch.equal(value.nan_to_num(), mine[name].nan_to_num())
-    }
-
-
-def filled(parts: Sequence[Rows], examples: Batch) -> list[Rows]:
-    """The parts with the same adversarial tensors in each: where a part changed nothing, the clean ones."""
-    names = sorted({name for rows in parts for name in rows.adversarial})
-    clean = {name: examples.tensors()[name] for name in names}
-    found, start = [], 0
-    for rows in parts:
-        here = slice(start, start + len(rows))
-        usual = {name: _array(clean[name][here]) for name in names if name not in rows.adversarial}
-        found.append(replace(rows, adversarial={**rows.adversarial, **usual}))
-        start += len(rows)
-    return found
-
-
-def _array(value: Tensor) -> np.ndarray:
-    array: np.ndarray = (value.float() if value.dtype == torch.bfloat16 else value).cpu().numpy()
-    return array
-
-
-def _column(value: Tensor) -> np.ndarray:
-    column: np.ndarray = value.detach().double().cpu().numpy()
-    return column

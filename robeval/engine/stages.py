@@ -15,9 +15,9 @@ from robeval.arrays import Batch
 from robeval.engine.blame import returned
 from robeval.engine.counters import COUNTER_DRAWS, PROBED, StraightThrough, locate
 from robeval.engine.experiment import Experiment
-from robeval.engine.modules import Prepared, Stage
 from robeval.engine.plan import CERTIFICATE, Catalog, Cell, Fit, acts, surrogate_fit, victim_fit
 from robeval.engine.progress import Watcher
+from robeval.engine.stage import Prepared, Stage
 from robeval.engine.train import Trainings, private_randomness, threads_for
 from robeval.errors import DataError, PluginError
 from robeval.plugins.contracts import Attack

@@ -19,10 +19,10 @@ from robeval.arrays import Batch, per_example
 from robeval.engine.cache import Cache, cache_directory
 from robeval.engine.evaluate import Evaluator
 from robeval.engine.experiment import build_experiment
-from robeval.engine.modules import Stage
 from robeval.engine.plan import Cell, Plan, acts, make_plan
 from robeval.engine.precision import converted
 from robeval.engine.progress import Watcher
+from robeval.engine.stage import Stage
 from robeval.errors import QueryBudgetSpent, RobevalError
 from robeval.plugins.contracts import Attack, Defense, Domain
 from robeval.plugins.data import Dataset
