@@ -9,8 +9,9 @@ from pathlib import Path
 
 from robeval.engine.cache import Cache
 from robeval.engine.case import AuditedCase, Bench
+from robeval.engine.catalog import Catalog
 from robeval.engine.evaluate import Evaluator
-from robeval.engine.plan import CERTIFICATE, WORST_OF, Catalog, Cell, Plan
+from robeval.engine.plan import CERTIFICATE, WORST_OF, Cell, Plan
 from robeval.engine.progress import Watcher
 from robeval.engine.run import guarded
 from robeval.errors import StoreError, UsageError

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from robeval.engine.cache import Cache, cache_directory
-from robeval.engine.plan import CERTIFICATE, Catalog, Cell, Plan
+from robeval.engine.catalog import Catalog
+from robeval.engine.plan import CERTIFICATE, Cell, Plan
 from robeval.engine.progress import Watcher
 from robeval.engine.train import Trainings
 

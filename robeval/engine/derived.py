@@ -12,8 +12,9 @@ from torch import Tensor
 
 from robeval.arrays import Batch
 from robeval.engine.budget import check_budget
+from robeval.engine.catalog import Catalog
 from robeval.engine.figures import blank_record, figures, figures_by_group
-from robeval.engine.plan import Catalog, Cell
+from robeval.engine.plan import Cell
 from robeval.errors import StoreError
 from robeval.plugins.contracts import Attack, Domain
 from robeval.plugins.threat import Budget, ThreatModel

@@ -15,6 +15,7 @@ from safetensors.numpy import save
 
 from robeval.arrays import Batch
 from robeval.engine.cache import Cache, content_key
+from robeval.engine.catalog import Catalog
 from robeval.engine.columns import filled
 from robeval.engine.derived import ReadOff, worst_record, worst_rows
 from robeval.engine.devices import Shares, chunk_loader, device_count, device_seconds, job_of, spread
@@ -22,7 +23,7 @@ from robeval.engine.experiment import Experiment
 from robeval.engine.figures import blank_record, finished_record
 from robeval.engine.memory import Portions, guarded_memory
 from robeval.engine.modules import EvaluationModule
-from robeval.engine.plan import CERTIFICATE, Catalog, Cell, fits_of, surrogate_fit, victim_fit
+from robeval.engine.plan import CERTIFICATE, Cell, fits_of, surrogate_fit, victim_fit
 from robeval.engine.precision import trainer_arguments
 from robeval.engine.progress import Watcher
 from robeval.engine.quiet import quiet_lightning

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from robeval.engine.plan import CERTIFICATE, WORST_OF, Catalog, Cell
+from robeval.engine.catalog import Catalog
+from robeval.engine.plan import CERTIFICATE, WORST_OF, Cell
 from robeval.plugins.contracts import Certifies, Domain, Metric, NoAttack
 from robeval.plugins.threat import Budget
 from robeval.results.records import BudgetRecord, CellRecord, Cost, Evidence, Figure, Status, Verdict

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from robeval.engine.plan import CERTIFICATE, WORST_OF, Catalog, Plan
+from robeval.engine.catalog import Catalog
+from robeval.engine.plan import CERTIFICATE, WORST_OF, Plan
 from robeval.engine.sources import _OURS, _closure, _file
 from robeval.plugins.data import Dataset
 from robeval.plugins.specs import PluginSpec

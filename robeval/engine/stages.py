@@ -13,9 +13,10 @@ from torch import nn
 
 from robeval.arrays import Batch
 from robeval.engine.blame import returned
+from robeval.engine.catalog import Catalog, acts
 from robeval.engine.counters import COUNTER_DRAWS, PROBED, StraightThrough, locate
 from robeval.engine.experiment import Experiment
-from robeval.engine.plan import CERTIFICATE, Catalog, Cell, Fit, acts, surrogate_fit, victim_fit
+from robeval.engine.plan import CERTIFICATE, Cell, Fit, surrogate_fit, victim_fit
 from robeval.engine.progress import Watcher
 from robeval.engine.stage import Prepared, Stage
 from robeval.engine.train import Trainings, private_randomness, threads_for

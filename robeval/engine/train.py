@@ -15,7 +15,8 @@ from safetensors.torch import load, save
 
 from robeval.engine.blame import returned
 from robeval.engine.cache import Cache, content_key
-from robeval.engine.plan import NONE, Catalog, Fit, acts, warm_start
+from robeval.engine.catalog import Catalog, acts
+from robeval.engine.plan import NONE, Fit, warm_start
 from robeval.engine.precision import trainer_arguments
 from robeval.engine.quiet import quiet_lightning
 from robeval.engine.sources import module_digest

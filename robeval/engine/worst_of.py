@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from robeval.plugins.specs import PluginSpec
 
 if TYPE_CHECKING:
-    from robeval.engine.plan import Catalog, Cell
+    from robeval.engine.catalog import Catalog
+    from robeval.engine.plan import Cell
 
 CERTIFICATE = PluginSpec(name="certificate")
 WORST_OF = "worst-of"

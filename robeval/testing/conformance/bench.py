@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from robeval.arrays import Batch, per_example
 from robeval.engine.cache import Cache, cache_directory
+from robeval.engine.catalog import acts
 from robeval.engine.evaluate import Evaluator
 from robeval.engine.experiment import build_experiment
-from robeval.engine.plan import Cell, Plan, acts, make_plan
+from robeval.engine.plan import Cell, Plan, make_plan
 from robeval.engine.precision import converted
 from robeval.engine.progress import Watcher
 from robeval.engine.stage import Stage
