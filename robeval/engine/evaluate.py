@@ -42,6 +42,7 @@ ENGINE_FILES = (
     "stage.py",
     "attack_call.py",
     "columns.py",
+    "victim_weights.py",
     "budget.py",
     "figures.py",
     "evaluate.py",

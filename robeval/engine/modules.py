@@ -22,9 +22,10 @@ from robeval.engine.memory import Portions
 from robeval.engine.pace import bare_seconds
 from robeval.engine.slices import can_be_sliced, sliced
 from robeval.engine.stage import Stage
+from robeval.engine.victim_weights import restore_weights, weights_of
 from robeval.errors import PluginError
 from robeval.plugins.contracts import Attack, Certifies, Domain, Trial
-from robeval.plugins.views import View, restore_weights, weights_of
+from robeval.plugins.views import View
 from robeval.results.store import MEASURED, Rows
 
 

@@ -20,11 +20,12 @@ from robeval.engine.plan import CERTIFICATE, Cell, Fit, surrogate_fit, victim_fi
 from robeval.engine.progress import Watcher
 from robeval.engine.stage import Prepared, Stage
 from robeval.engine.train import Trainings, private_randomness, threads_for
+from robeval.engine.victim_weights import restore_weights, weights_of
 from robeval.errors import DataError, PluginError
 from robeval.plugins.contracts import Attack
 from robeval.plugins.data import Dataset
 from robeval.plugins.threat import Budget, ThreatModel
-from robeval.plugins.views import View, restore_weights, under_attack, weights_of
+from robeval.plugins.views import View, under_attack
 from robeval.seeding import Seed
 
 

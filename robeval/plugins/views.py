@@ -6,22 +6,19 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.hooks import RemovableHandle
 
-from robeval.arrays import Batch, per_example
+from robeval.arrays import Batch
 from robeval.errors import AccessError, QueryBudgetSpent
+from robeval.plugins.answers import attached, mean_of
 from robeval.plugins.contracts import Detects, Domain
+from robeval.plugins.observed import Slopes, Trace
 from robeval.plugins.threat import MEANING, ThreatModel
 from robeval.seeding import Noise
 
 B = TypeVar("B", bound=Batch)
 
 ASKING = ("white-box", "score", "decision", "rank")
-VANISHED = 1e-20
-"""A slope below this in every coordinate is as good as none: float32 steps by it move nothing."""
-LATE = 0.8
-"""The share of an attack's steps after which it should have found most of what it finds."""
 
 
 class View(Generic[B]):
@@ -63,7 +60,8 @@ class View(Generic[B]):
         self.submitted: B | None = None
         self.notes: dict[str, Tensor] = {}
         self.measures: dict[str, Tensor] = {}
-        self._traced: Tensor | None = None
+        self._trace = Trace()
+        self._slopes = Slopes(len(ids))
         self._progress = progress
         self._victim = victim
         self._domain = domain
@@ -71,9 +69,6 @@ class View(Generic[B]):
         self._noises = [module for module in victim.modules() if isinstance(module, Noise)]
         self._detectors: list[Detects] | None = None
         self._rows: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0, dtype=torch.long))
-        self._flat = torch.ones(len(ids), dtype=torch.bool)
-        self._asked_slope = torch.zeros(len(ids), dtype=torch.bool)
-        self._broken_slope = torch.zeros(len(ids), dtype=torch.bool)
 
     @property
     def threat(self) -> ThreatModel:
@@ -125,15 +120,7 @@ class View(Generic[B]):
 
         Kept for the audit, which asks whether the attack had stopped improving when its steps ended.
         """
-        values = values.detach().double().cpu()
-        if self._traced is not None and len(values) and len(self._traced):
-            # What stopped earlier keeps what it had.
-            length = max(len(values), len(self._traced))
-            values, self._traced = (
-                torch.cat([v, v[-1:].expand(length - len(v))]) for v in (values, self._traced)
-            )
-            values = values + self._traced
-        self._traced = values
+        self._trace.add(values)
 
     def _answer(self, batch: B, rows: Tensor) -> Any:
         if self._threat.access != "white-box":
@@ -142,7 +129,7 @@ class View(Generic[B]):
         # A cuDNN RNN refuses to go backward in evaluation mode; elsewhere this changes nothing.
         with torch.backends.cudnn.flags(enabled=False):
             watched = self._watched(batch, rows)
-            return _attached(self._victim(watched), watched)
+            return attached(self._victim(watched), watched)
 
     @property
     def module(self) -> nn.Module:
@@ -230,17 +217,13 @@ class View(Generic[B]):
 
     def observations(self) -> dict[str, float]:
         """Sums over the examples, for the trust checks."""
-        asked = self._asked_slope
-        traced = {} if self._traced is None else trace_sums(self._traced)
-        return traced | {
+        counted = {
             "forward": float(self.forward_rows),
             "backward": float(self.backward_rows),
             "queries": float(self._queries.sum()),
             "calls": float(self.calls),
-            "gradient_examples": float(asked.sum()),
-            "zero_gradient_examples": float((self._flat & asked).sum()),
-            "nan_gradient_examples": float((self._broken_slope & asked).sum()),
         }
+        return self._trace.sums() | counted | self._slopes.sums()
 
     def _places(self, batch: Batch) -> Tensor:
         if self._rows[0] is not batch.ids:
@@ -298,52 +281,12 @@ class View(Generic[B]):
         copy = value.view_as(value)
 
         def observe(gradient: Tensor) -> None:
-            rows = per_example(gradient.detach())
-            finite = rows.isfinite().all(dim=1).cpu()
-            moving = (rows.abs() > VANISHED).any(dim=1).cpu()
             if counts:
                 self.backward_rows += len(places)
-            self._asked_slope[places] = True
-            self._broken_slope[places[~finite]] = True
-            self._flat[places[moving]] = False
+            self._slopes.saw(gradient, places)
 
         copy.register_hook(observe)  # type: ignore[no-untyped-call]
         return copy
-
-
-def _attached(output: Any, batch: Batch) -> Any:
-    """The output, with a zero gradient where the victim cut the graph: the gradient check sees it."""
-    live = [value for value in batch.tensors().values() if value.requires_grad]
-    leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-    if not live or not torch.is_grad_enabled() or any(leaf.requires_grad for leaf in leaves):
-        return output
-    anchor = torch.stack([(value * 0).nan_to_num().sum() for value in live]).sum()
-
-    def attach(value: Any) -> Any:
-        is_number = isinstance(value, Tensor) and value.is_floating_point()
-        return value + anchor.to(value.dtype) if is_number else value
-
-    return tree_map(attach, output)
-
-
-def trace_sums(values: Tensor) -> dict[str, float]:
-    """What the steps gained, and how much of that came late."""
-    if len(values) < 5 or not bool(values.isfinite().all()):
-        return {}
-    late = values[int(LATE * (len(values) - 1))]
-    return {"trace_gain": float(values[-1] - values[0]), "trace_late_gain": float(values[-1] - late)}
-
-
-def mean_of(answers: Sequence[Any]) -> Any:
-    """The mean of several answers of one form, tensor by tensor; of whole numbers the first."""
-    if len(answers) == 1:
-        return answers[0]
-
-    def mean(*values: Any) -> Any:
-        is_number = isinstance(values[0], Tensor) and values[0].is_floating_point()
-        return torch.stack(values).mean(dim=0) if is_number else values[0]
-
-    return tree_map(mean, *answers)
 
 
 @contextmanager
@@ -369,22 +312,3 @@ def _set_round(victim: nn.Module, number: int) -> None:
     for module in victim.modules():
         if isinstance(module, Noise):
             module.round = number
-
-
-def weights_of(victim: nn.Module) -> dict[str, Tensor]:
-    """A copy of all weights and buffers."""
-    return {name: value.detach().clone() for name, value in victim.state_dict().items()}
-
-
-def restore_weights(victim: nn.Module, saved: dict[str, Tensor]) -> bool:
-    """Put the weights back as they were; True if any had changed, by whatever way."""
-    changed = False
-    with torch.no_grad():
-        for name, value in victim.state_dict().items():
-            same = value.shape == saved[name].shape and torch.equal(
-                value.nan_to_num(), saved[name].nan_to_num()
-            )
-            if not same:
-                changed = True
-                value.copy_(saved[name])
-    return changed

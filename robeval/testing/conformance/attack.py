@@ -9,8 +9,8 @@ import torch
 
 from robeval.arrays import Batch
 from robeval.engine.budget import check_budget
+from robeval.engine.victim_weights import weights_of
 from robeval.plugins.contracts import NoAttack
-from robeval.plugins.views import weights_of
 from robeval.seeding import Seed
 from robeval.testing.conformance.bench import (
     Bench,

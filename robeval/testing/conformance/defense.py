@@ -9,9 +9,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from robeval.engine.victim_weights import restore_weights, weights_of
 from robeval.plugins.contracts import Certifies, Defense
 from robeval.plugins.threat import Budget, ThreatModel
-from robeval.plugins.views import View, restore_weights, under_attack, weights_of
+from robeval.plugins.views import View, under_attack
 from robeval.seeding import Seed
 from robeval.testing.conformance.bench import (
     Bench,
