@@ -1,26 +1,23 @@
 """Two runs side by side: which cells differ, by how much, how sure that is, and what else changed.
 
-`compare_model` is what every face shows; `compare_terminal`, `compare_markdown` and `compare_json` are the faces.
+`compare_changes` tests what was matched here, `compare_model` is what every face shows; `compare_terminal`,
+`compare_markdown` and `compare_json` are the faces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from robeval.errors import UsageError
+from robeval.report.compare_changes import Pair, changes_of, quotable
 from robeval.report.compare_examples import Matched, matched
-from robeval.report.compare_model import OUTCOMES, Change, Outcome, Place, RunComparison
+from robeval.report.compare_model import Place, RunComparison
 from robeval.report.compare_setting import content_keys, differences
 from robeval.report.matrix import Entry
 from robeval.report.summary import chosen_metrics, metrics_of, read_run
 from robeval.results.audit import read_audit
 from robeval.results.records import CellRecord, MetricRecord, Summary
-from robeval.statistics.comparisons import Comparison, paired_comparisons, unpaired_comparison
-from robeval.statistics.holm import holm
-from robeval.statistics.intervals import Column
-from robeval.statistics.permutations import enough_shuffles
 
 
 def compare_runs(
@@ -51,23 +48,13 @@ def compare_runs(
         metrics=tuple(chosen),
         alpha=alpha,
         family=sum(isinstance(pair.found, Matched) for pair in found),
-        changes=tuple(_sorted(_tested(found, alpha, asked))),
+        changes=tuple(changes_of(found, alpha, asked)),
         only_before=tuple(place for place in sides[0] if place not in sides[1]),
         only_after=tuple(place for place in sides[1] if place not in sides[0]),
         differences=tuple(differences(first.run, second.run)),
         same_content=_same_content(before, after, shared, *sides),
         caveats=tuple(_caveats(first, second, found, asked)),
     )
-
-
-@dataclass(frozen=True)
-class _Pair:
-    place: Place
-    metric: MetricRecord
-    before: Entry
-    after: Entry
-    found: Matched | str
-    """The examples, or why there are none."""
 
 
 def _by_place(summary: Summary) -> dict[Place, list[CellRecord]]:
@@ -145,12 +132,12 @@ def _matched_change(
     metric: MetricRecord,
     first: list[CellRecord],
     second: list[CellRecord],
-) -> _Pair:
+) -> Pair:
     sides = Entry(tuple(first), None), Entry(tuple(second), None)
-    without = [name for name, side in zip(("before", "after"), sides, strict=True) if not _quotable(side)]
+    without = [name for name, side in zip(("before", "after"), sides, strict=True) if not quotable(side)]
     if without:
-        return _Pair(place, metric, *sides, f"no figure that can be quoted {' and '.join(without)}")
-    return _Pair(place, metric, *sides, matched(before, sides[0].done, after, sides[1].done, metric))
+        return Pair(place, metric, *sides, f"no figure that can be quoted {' and '.join(without)}")
+    return Pair(place, metric, *sides, matched(before, sides[0].done, after, sides[1].done, metric))
 
 
 def _impossible(cells: Sequence[CellRecord], metric: MetricRecord) -> bool:
@@ -158,104 +145,6 @@ def _impossible(cells: Sequence[CellRecord], metric: MetricRecord) -> bool:
     if all(cell.status == "n/a" for cell in cells):
         return True
     return all(cell.status == "done" and metric.name not in cell.metrics for cell in cells)
-
-
-def _quotable(side: Entry) -> bool:
-    return side.status == "done" and side.verdict != "invalid"
-
-
-def _tested(pairs: Sequence[_Pair], alpha: float, asked: tuple[bool, bool]) -> list[Change]:
-    """All pairs, each with its comparison and its p-value corrected over all of them.
-
-    `asked` says which run has been audited.
-    """
-    jobs = {k: pair.found for k, pair in enumerate(pairs) if isinstance(pair.found, Matched)}
-    compared = _compared(jobs)
-    corrected = dict(zip(compared, holm([c.p for c in compared.values()]), strict=True))
-    return [
-        _change(pair, compared.get(k), corrected.get(k), alpha, len(jobs), asked)
-        for k, pair in enumerate(pairs)
-    ]
-
-
-def _compared(jobs: dict[int, Matched]) -> dict[int, Comparison]:
-    """Cells over the same clusters share their resamples."""
-    shuffles = enough_shuffles(len(jobs))
-    found: dict[int, Comparison] = {}
-    alike: dict[bytes, list[int]] = {}
-    for k, job in jobs.items():
-        if job.paired:
-            alike.setdefault("\n".join(job.first_clusters).encode(), []).append(k)
-        else:
-            found[k] = unpaired_comparison(
-                job.first, job.first_clusters, job.second, job.second_clusters, shuffles=shuffles
-            )
-    for keys in alike.values():
-        pairs: dict[int, tuple[Column, Column]] = {k: (jobs[k].first, jobs[k].second) for k in keys}
-        found |= paired_comparisons(pairs, jobs[keys[0]].first_clusters, shuffles=shuffles)
-    return found
-
-
-def _change(
-    pair: _Pair,
-    comparison: Comparison | None,
-    p: float | None,
-    alpha: float,
-    family: int,
-    asked: tuple[bool, bool],
-) -> Change:
-    notes = [] if isinstance(pair.found, Matched) else [pair.found]
-    if isinstance(pair.found, Matched):
-        notes += pair.found.notes
-    unasked = pair.before.verdict == "suspicious" and pair.after.verdict == "ok" and asked == (True, False)
-    if unasked:
-        notes.append("suspicious before; the run after was not audited: robeval audit RUN")
-    elif pair.before.verdict == "suspicious" and pair.after.verdict == "ok":
-        notes.append("the figure before was suspicious and may have flattered the defense")
-    radii = [sorted({cell.budget.value for cell in side.done}) for side in (pair.before, pair.after)]
-    if radii[0] != radii[1] and all(radii):
-        notes.append(f"proven for another radius: {radii[0]} before, {radii[1]} after")
-    return Change(
-        place=pair.place,
-        metric=pair.metric,
-        before=pair.before,
-        after=pair.after,
-        comparison=comparison,
-        p=p,
-        outcome=_outcome(pair, comparison, p is not None and p <= alpha, doubtful=unasked),
-        detectable=comparison.detectable(alpha=alpha / family) if comparison and family else None,
-        notes=tuple(notes),
-    )
-
-
-def _outcome(pair: _Pair, comparison: Comparison | None, significant: bool, *, doubtful: bool) -> Outcome:
-    had, has = _quotable(pair.before), _quotable(pair.after)
-    if not (had and has):
-        return "lost" if had else "found" if has else "untested"
-    if comparison is None or comparison.difference.value is None:
-        return "untested"
-    rose = comparison.difference.value > 0
-    worse = rose == (pair.metric.direction == "lower")
-    if significant and worse:
-        return "worse"
-    newly = pair.after.verdict == "suspicious" and pair.before.verdict == "ok"
-    if newly or (significant and (doubtful or pair.after.verdict == "suspicious")):
-        return "doubtful"
-    if comparison.p is None:
-        return "untested"
-    if comparison.paired and comparison.difference.value == 0 and comparison.spread == 0:
-        return "identical"
-    return "better" if significant else "same"
-
-
-def _sorted(changes: Sequence[Change]) -> list[Change]:
-    order = list(OUTCOMES)
-
-    def rank(change: Change) -> tuple[int, float, float]:
-        size = change.comparison.effect.value if change.comparison else None
-        return order.index(change.outcome), 2.0 if change.p is None else change.p, -abs(size or 0.0)
-
-    return sorted(changes, key=rank)
 
 
 def _same_content(
@@ -277,7 +166,7 @@ def _same_content(
     return (same, known) if known else None
 
 
-def _caveats(first: Summary, second: Summary, pairs: Sequence[_Pair], asked: tuple[bool, bool]) -> list[str]:
+def _caveats(first: Summary, second: Summary, pairs: Sequence[Pair], asked: tuple[bool, bool]) -> list[str]:
     found = []
     if asked[0] != asked[1]:
         found.append(
@@ -301,9 +190,9 @@ def _caveats(first: Summary, second: Summary, pairs: Sequence[_Pair], asked: tup
     return found
 
 
-def _before(pair: _Pair) -> Entry:
+def _before(pair: Pair) -> Entry:
     return pair.before
 
 
-def _after(pair: _Pair) -> Entry:
+def _after(pair: Pair) -> Entry:
     return pair.after
