@@ -5,7 +5,7 @@ from robeval.plugins.registry import Registry
 
 def register(registry: Registry) -> None:
     """Name every built-in attack; nothing is imported yet."""
-    registry.attack("none", "robeval.plugins.contracts:NoAttack", "The clean row: nothing is perturbed.")
+    registry.attack("none", "robeval.plugins.none:NoAttack", "The clean row: nothing is perturbed.")
     trajectory = "robeval_attacks.trajectory"
     registry.attack("trajectory/noise", f"{trajectory}.noise:Noise", "Random displacement within bounds.")
     registry.attack(

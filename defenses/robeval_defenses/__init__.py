@@ -5,7 +5,7 @@ from robeval.plugins.registry import Registry
 
 def register(registry: Registry) -> None:
     """Name every built-in defense; nothing is imported yet."""
-    registry.defense("none", "robeval.plugins.contracts:NoDefense", "The undefended column.")
+    registry.defense("none", "robeval.plugins.none:NoDefense", "The undefended column.")
     trajectory = "robeval_defenses.trajectory"
     registry.defense(
         "trajectory/augmentation",

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from robeval.arrays import Batch
 from robeval.errors import PluginError
-from robeval.plugins.contracts import Attack, Domain, NoAttack
+from robeval.plugins.contracts import Attack, Domain
+from robeval.plugins.none import NoAttack
 from robeval.plugins.threat import ThreatModel
 
 TOLERANCE = 1e-4

@@ -9,7 +9,8 @@ import numpy as np
 
 from robeval.engine.catalog import Catalog
 from robeval.engine.plan import CERTIFICATE, WORST_OF, Cell
-from robeval.plugins.contracts import Certifies, Domain, Metric, NoAttack
+from robeval.plugins.contracts import Certifies, Domain, Metric
+from robeval.plugins.none import NoAttack
 from robeval.plugins.threat import Budget
 from robeval.results.records import BudgetRecord, CellRecord, Cost, Evidence, Figure, Status, Verdict
 from robeval.results.store import MEASURED, Rows

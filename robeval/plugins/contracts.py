@@ -299,22 +299,3 @@ class Domain(ABC, Generic[B]):
     def picture(self, trial: Trial[B], title: str = "") -> Figure:
         """What a person looks at: one example, clean beside adversarial."""
         raise NotImplementedError(f"domain '{self.name}' draws no pictures yet")
-
-
-@dataclass(frozen=True)
-class NoAttack(Attack[Any]):
-    """The clean row: nothing is perturbed.
-
-    Source: the reference that every attacked figure is read against.
-    """
-
-    threat = ThreatModel(access="none", budget=Budget("nothing", "", 0.0), goal="none")
-    perturbs = False
-
-
-@dataclass(frozen=True)
-class NoDefense(Defense):
-    """The undefended column: the victim as it was trained.
-
-    Source: the reference that every defense is read against.
-    """

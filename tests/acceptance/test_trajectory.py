@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from robeval.engine.cache import Cache
+from robeval.engine.catalog import Catalog
 from robeval.engine.experiment import build_experiment, specs
-from robeval.engine.plan import Catalog, make_plan
+from robeval.engine.plan import make_plan
 from robeval.engine.progress import Watcher
 from robeval.engine.run import run
 from robeval.plugins.discovery import built_in

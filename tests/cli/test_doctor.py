@@ -10,7 +10,7 @@ import pytest
 from robeval.cli import doctor
 from robeval.engine.cache import Cache
 from robeval.plugins import discovery
-from robeval.plugins.contracts import NoAttack, NoDefense
+from robeval.plugins.none import NoAttack, NoDefense
 from robeval.plugins.registry import Registry
 
 Run = Callable[..., Any]

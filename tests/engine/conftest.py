@@ -11,7 +11,7 @@ from robeval.engine.experiment import build_experiment
 from robeval.engine.plan import Plan, make_plan
 from robeval.engine.progress import Watcher
 from robeval.engine.run import Outcome, run
-from robeval.plugins.contracts import NoAttack, NoDefense
+from robeval.plugins.none import NoAttack, NoDefense
 from robeval.plugins.registry import Registry
 from robeval.testing.linear import register
 

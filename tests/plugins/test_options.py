@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from robeval.errors import MissingExtra, OptionError, PluginError
-from robeval.plugins.contracts import Attack, NoAttack
+from robeval.plugins.contracts import Attack
+from robeval.plugins.none import NoAttack
 from robeval.plugins.options import configure, describe, identity, validate
 from robeval.plugins.specs import PluginSpec, Spec
 

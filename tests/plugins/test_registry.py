@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from robeval.errors import DuplicatePlugin, MissingExtra, PluginError, UnknownPlugin, nearest
-from robeval.plugins.contracts import NoAttack, NoDefense
+from robeval.plugins.none import NoAttack, NoDefense
 from robeval.plugins.registry import Registry
 
 HERE = Path(__file__).name

@@ -10,7 +10,7 @@ import torch
 from robeval.arrays import Batch
 from robeval.engine.budget import check_budget
 from robeval.engine.victim_weights import weights_of
-from robeval.plugins.contracts import NoAttack
+from robeval.plugins.none import NoAttack
 from robeval.seeding import Seed
 from robeval.testing.conformance.bench import (
     Bench,

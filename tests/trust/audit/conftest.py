@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from robeval.plugins.contracts import Attack, Defense, Domain, NoDefense
+from robeval.plugins.contracts import Attack, Defense, Domain
+from robeval.plugins.none import NoDefense
 from robeval.testing.linear import LinearDomain, Steps
 from robeval.trust.audit.contract import Harm, Slopes, Want
 
