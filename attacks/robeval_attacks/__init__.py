@@ -57,6 +57,7 @@ def _diffusion(registry: Registry) -> None:
     diffusion = "robeval_attacks.diffusion"
     for name, target, summary in (
         ("unlearn-diff", "unlearn_diff:UnlearnDiff", "The victim's own noise prediction leads to the words."),
+        ("gcg", "gcg:GCG", "Tokens exchanged one at a time, each exchange measured by the victim."),
         ("p4d", "p4d:P4D", "Make the victim answer as the undefended model does."),
         ("ring-a-bell", "ring_a_bell:RingABell", "Words near the concept, to the public text encoder."),
         ("soft-prompt", "soft_prompt:SoftPrompt", "Vectors instead of words: a stronger attacker."),

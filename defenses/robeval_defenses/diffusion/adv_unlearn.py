@@ -41,7 +41,7 @@ class AdvUnlearn(Defense):
     part: PartOption = "text-encoder"
     layers: LayersOption = None
     strength: Strength = 1.0
-    retain: Retain = 1.0
+    retain: Retain = 3.0
     tokens: Annotated[
         int, Field(ge=1, le=16, description="tokens that the attacker inside puts in front")
     ] = 3

@@ -49,8 +49,8 @@ class Esd(Defense):
     layers: LayersOption = None
     strength: Strength = 1.0
     retain: Retain = 0.0
-    steps: Annotated[int, Field(ge=1, description="training steps")] = 120
-    learning_rate: Annotated[float, Field(gt=0, description="of Adam")] = 2e-4
+    steps: Annotated[int, Field(ge=1, description="training steps")] = 180
+    learning_rate: Annotated[float, Field(gt=0, description="of Adam")] = 1e-4
     batch_size: BatchSize = 16
     trajectories: Trajectories = 48
     guidance: Guidance = 3.0
