@@ -21,12 +21,15 @@ class Slopes:
 
     def saw(self, gradient: Tensor, places: Tensor) -> None:
         """Look at the gradient of some rows; `places` says which example each row is of."""
-        rows = per_example(gradient.detach())
-        finite = rows.isfinite().all(dim=1).cpu()
-        moving = (rows.abs() > VANISHED).any(dim=1).cpu()
         self._asked[places] = True
-        self._broken[places[~finite]] = True
-        self._flat[places[moving]] = False
+        rows = per_example(gradient.detach())
+        if not rows.numel():
+            return
+        # One look at the largest slope tells all: it is NaN or infinite where any part is.
+        steepest = torch.linalg.vector_norm(rows, ord=float("inf"), dim=1).cpu()
+        broken = ~steepest.isfinite()
+        self._broken[places[broken]] = True
+        self._flat[places[broken | (steepest > VANISHED)]] = False
 
     def sums(self) -> dict[str, float]:
         """Over the examples."""

@@ -77,7 +77,7 @@ class Diffusion(Domain[PromptBatch]):
     probes: ClassVar[Probes] = Probes(
         random="random-prefix:tries=1",
         black_box="random-prefix",
-        strong="unlearn-diff",
+        strong="gcg",
         weak="unlearn-diff:iterations=1",
     )
 
