@@ -43,7 +43,12 @@ def planned(attacks: tuple[str, ...], budgets: tuple[float, ...] = (), seeds: in
     """The default world and model under ESD."""
     limits = {"budgets": budgets} if budgets else {}
     experiment = build_experiment(
-        domain="diffusion", attacks=specs(attacks), defenses=specs(("esd",)), seeds=seeds, **limits
+        domain="diffusion",
+        datasets=specs(("synthetic",)),
+        attacks=specs(attacks),
+        defenses=specs(("esd",)),
+        seeds=seeds,
+        **limits,
     )
     return make_plan(experiment, built_in())
 

@@ -61,7 +61,11 @@ class Figures:
 def planned(attacks: tuple[str, ...], defenses: tuple[str, ...], seeds: int = SEEDS) -> Plan:
     """The default world and model."""
     experiment = build_experiment(
-        domain="diffusion", attacks=specs(attacks), defenses=specs(defenses), seeds=seeds
+        domain="diffusion",
+        datasets=specs(("synthetic",)),
+        attacks=specs(attacks),
+        defenses=specs(defenses),
+        seeds=seeds,
     )
     return make_plan(experiment, built_in())
 

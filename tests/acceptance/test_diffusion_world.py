@@ -21,7 +21,11 @@ pytestmark = pytest.mark.slow
 def test_the_default_model_draws_what_it_is_asked_for(tmp_path: Path) -> None:
     """A7: shapes 0.9, textures 0.8, colours 0.9 of the kept prompts at least, and the concept; medians of 3 seeds."""
     experiment = build_experiment(
-        domain="diffusion", attacks=specs(("none",)), defenses=specs(("none",)), seeds=3
+        domain="diffusion",
+        datasets=specs(("synthetic",)),
+        attacks=specs(("none",)),
+        defenses=specs(("none",)),
+        seeds=3,
     )
     plan = make_plan(experiment, built_in())
     records = run(plan, tmp_path, Cache(cache_directory()), Watcher(), command="").records

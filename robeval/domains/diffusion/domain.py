@@ -60,7 +60,12 @@ class Diffusion(Domain[PromptBatch]):
     defaults: ClassVar[Defaults] = Defaults(
         dataset="synthetic:prompts=16,retained=30",
         victim="small",
-        attacks=("none", "random-prefix:tries=4", "unlearn-diff:iterations=120,rounds=4", "ring-a-bell"),
+        attacks=(
+            "none",
+            "random-prefix:tries=4",
+            "unlearn-diff:iterations=120,rounds=4",
+            "gcg:iterations=12,rounds=3",
+        ),
         defenses=("none", "esd", "uce", "adv-unlearn"),
         max_examples=96,
         small=("synthetic:train=64,prompts=3,retained=3", "small:steps=3,sampling_steps=2"),
@@ -68,7 +73,7 @@ class Diffusion(Domain[PromptBatch]):
             "fast": Profile(
                 "it checks the plumbing; claims nothing about utility or about which defense holds out",
                 dataset="synthetic:concept=red,textures=plain,train=2000,prompts=8,retained=12",
-                victim="small:steps=200",
+                victim="small:steps=150",
                 attacks=("none", "random-prefix:tries=2", "unlearn-diff:iterations=24,rounds=2"),
                 defenses=("none", "esd:steps=40,trajectories=24", "uce"),
             )

@@ -26,8 +26,8 @@ class Small(LatentDiffusion):
 
     Source: latent diffusion (Rombach et al., arXiv 2112.10752).
     Differs: Stable Diffusion's text encoder comes trained on pictures (CLIP). Ours starts from nothing and learns words
-    from the noise alone. Whatever teaches it faster (a map from its states to pictures was tried) ties a rare word so
-    closely to the common one that erasing one erases the other, and no attack is left to measure.
+    from the noise alone. What taught it faster (a linear map from its states to the pictures) tied rare words so
+    closely to the common one that erasing one erased the others, and searches found little more than chance.
     """
 
     train_batch_size = 64
