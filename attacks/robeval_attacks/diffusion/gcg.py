@@ -78,9 +78,8 @@ class Trigger:
         found = self.written(words)
         embedded = self.model.embed(found.tokens)
         count = words.shape[1]
-        total = torch.stack([exam.repeated(count).error(self.view, found, embedded) for exam in exams]).mean(
-            dim=0
-        )
+        errors = [exam.repeated(count).error(self.view, found, embedded) for exam in exams]
+        total = torch.stack(errors).mean(dim=0)
         fit = fitness(self.view, self.is_wary, found) == 2
         return total.where(fit & total.isfinite(), torch.inf).view(words.shape[:2])
 
@@ -98,7 +97,7 @@ class Trigger:
         self, loss: Float[Tensor, " rows"], exams: list[Exam], count: int, draw: Draws
     ) -> tuple["Trigger", Float[Tensor, " rows"]]:
         """After the best of `count` exchanges of one token, if it is better; half by gain, half by lot."""
-        rows, slots = self.words.shape
+        slots = self.words.shape[1]
         size = len(self.vocabulary.ids)
         steep = min(count // 2, slots * size)
         chosen = self.gains(exams).flatten(1).topk(steep, dim=1).indices
@@ -107,7 +106,8 @@ class Trigger:
         options.scatter_(2, (chosen // size).unsqueeze(2), (chosen % size).unsqueeze(2))
         best, place = self.loss(options, exams).min(dim=1)
         better = best < loss
-        words = torch.where(better.unsqueeze(1), options[torch.arange(rows), place], self.words)
+        found = options.gather(1, place.view(-1, 1, 1).expand(-1, 1, slots)).squeeze(1)
+        words = torch.where(better.unsqueeze(1), found, self.words)
         return replace(self, words=words), torch.where(better, best, loss)
 
     def spoken(self) -> PromptBatch:
