@@ -25,11 +25,13 @@ class Slopes:
         rows = per_example(gradient.detach())
         if not rows.numel():
             return
-        # One look at the largest slope tells all: it is NaN or infinite where any part is.
-        steepest = torch.linalg.vector_norm(rows, ord=float("inf"), dim=1).cpu()
-        broken = ~steepest.isfinite()
-        self._broken[places[broken]] = True
-        self._flat[places[broken | (steepest > VANISHED)]] = False
+        # The largest slope tells all, unless it is NaN: only then the parts are looked at.
+        steepest = torch.linalg.vector_norm(rows, ord=float("inf"), dim=1)
+        broken, moving = ~steepest.isfinite(), steepest > VANISHED
+        if bool(broken.any()):
+            moving[broken] = (rows[broken].abs() > VANISHED).any(dim=1)
+        self._broken[places[broken.cpu()]] = True
+        self._flat[places[moving.cpu()]] = False
 
     def sums(self) -> dict[str, float]:
         """Over the examples."""
