@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from pydantic import Field
 from torch import Tensor
 
-from robeval.domains.diffusion.batch import PromptBatch, put_back
+from robeval.domains.diffusion.batch import PromptBatch
 from robeval.domains.diffusion.victims.base import LatentDiffusion, generator
 from robeval.plugins.contracts import Attack
 from robeval.plugins.threat import ThreatModel
@@ -61,6 +61,10 @@ class Trigger:
         tokens = self.places.repeat(count).written(self.vocabulary.ids[words].flatten(0, 1))
         return self.prompts.repeat(count).replace(tokens=tokens)
 
+    def fits(self, found: PromptBatch) -> Bool[Tensor, " rows"]:
+        """Which prompts are text and raise no alarm."""
+        return fitness(self.view, self.is_wary, found) == 2
+
     @torch.no_grad()
     def exam(self, question: Question) -> Exam:
         """The question with what the untouched prompts answer."""
@@ -80,8 +84,7 @@ class Trigger:
         count = words.shape[1]
         errors = [exam.repeated(count).error(self.view, found, embedded) for exam in exams]
         total = torch.stack(errors).mean(dim=0)
-        fit = fitness(self.view, self.is_wary, found) == 2
-        return total.where(fit & total.isfinite(), torch.inf).view(words.shape[:2])
+        return total.where(self.fits(found) & total.isfinite(), torch.inf).view(words.shape[:2])
 
     def gains(self, exams: list[Exam]) -> Float[Tensor, "rows slots words"]:
         """By how much the error falls, to first order, when one place takes another token."""
@@ -113,8 +116,7 @@ class Trigger:
     def spoken(self) -> PromptBatch:
         """The prompts with the words of now; the untouched ones where these are no text or raise an alarm."""
         found = self.written(self.words.unsqueeze(1))
-        fit = fitness(self.view, self.is_wary, found) == 2
-        return found.replace(tokens=found.tokens.where(fit.unsqueeze(1), self.prompts.tokens))
+        return found.replace(tokens=found.tokens.where(self.fits(found).unsqueeze(1), self.prompts.tokens))
 
     def select(self, rows: Tensor) -> "Trigger":
         """Some rows."""
@@ -152,9 +154,7 @@ class GCG(Attack[PromptBatch]):
 
     def perturb(self, view: View[PromptBatch], batch: PromptBatch, budget: float, draw: Draws) -> PromptBatch:
         """The first prompt that brings the concept back, or the one that came nearest."""
-        part = batch.select(batch.targeted)
-        own = draw.select(batch.targeted)
-        return put_back(batch, hunted(view, part, "prefix", budget, own, self._hunt))
+        return hunted(view, batch, "prefix", budget, draw, self._hunt)
 
     def _hunt(self, view: View[PromptBatch], part: PromptBatch, count: int, draw: Draws) -> PromptBatch:
         model = generator(view.module)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from robeval.domains.diffusion.batch import PromptBatch
+from robeval.domains.diffusion.batch import PromptBatch, put_back
 from robeval.plugins.threat import Budget
 from robeval.plugins.views import View
 from robeval.seeding import Draws
@@ -19,12 +19,14 @@ Hunt = Callable[[View[Any], PromptBatch, int, Draws], PromptBatch]
 
 
 def hunted(
-    view: View[Any], part: PromptBatch, form: Form, budget: float, draw: Draws, hunt: Hunt
+    view: View[Any], batch: PromptBatch, form: Form, budget: float, draw: Draws, hunt: Hunt
 ) -> PromptBatch:
-    """The result of `hunt` for every prompt, with as many tokens as the budget allows and the prompt has room for.
+    """The result of `hunt` for every prompt that asks for the concept; the others are left alone.
 
-    Notes `no_room` where the prompt is too long, and `shortened` where fewer fit than the budget allows.
+    It writes as many tokens as the budget allows and the prompt has room for. Notes `no_room` where the prompt is too
+    long, and `shortened` where fewer fit than the budget allows.
     """
+    part, draw = batch.select(batch.targeted), draw.select(batch.targeted)
     found = part
     for rows, count in by_room(part, form, budget):
         group = part.select(rows)
@@ -37,4 +39,4 @@ def hunted(
         tokens = found.tokens.clone()
         tokens[rows] = attacked.tokens
         found = found.replace(tokens=tokens)
-    return found
+    return put_back(batch, found)

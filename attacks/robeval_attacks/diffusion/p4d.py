@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from robeval.domains.diffusion.batch import PromptBatch, put_back
+from robeval.domains.diffusion.batch import PromptBatch
 from robeval.domains.diffusion.victims.base import LatentDiffusion, generator
 from robeval.plugins.contracts import Attack
 from robeval.plugins.threat import ThreatModel
@@ -109,9 +109,7 @@ class P4D(Attack[PromptBatch]):
 
     def perturb(self, view: View[PromptBatch], batch: PromptBatch, budget: float, draw: Draws) -> PromptBatch:
         """The first prompt that brings the concept back, or the one that came nearest."""
-        part = batch.select(batch.targeted)
-        own = draw.select(batch.targeted)
-        return put_back(batch, hunted(view, part, self.form, budget, own, self._hunt))
+        return hunted(view, batch, self.form, budget, draw, self._hunt)
 
     def _hunt(self, view: View[PromptBatch], part: PromptBatch, count: int, draw: Draws) -> PromptBatch:
         model, original = generator(view.module), original_of(view)

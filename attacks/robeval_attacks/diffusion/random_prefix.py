@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from robeval.domains.diffusion.batch import PromptBatch, put_back
+from robeval.domains.diffusion.batch import PromptBatch
 from robeval.domains.diffusion.tokens import searchable
 from robeval.plugins.contracts import Attack
 from robeval.plugins.threat import ThreatModel
@@ -39,9 +39,7 @@ class RandomPrefix(Attack[PromptBatch]):
 
     def perturb(self, view: View[PromptBatch], batch: PromptBatch, budget: float, draw: Draws) -> PromptBatch:
         """The first prompt that brings the concept back, or the one that came nearest."""
-        part = batch.select(batch.targeted)
-        own = draw.select(batch.targeted)
-        return put_back(batch, hunted(view, part, "prefix", budget, own, self._hunt))
+        return hunted(view, batch, "prefix", budget, draw, self._hunt)
 
     def _hunt(self, view: View[PromptBatch], part: PromptBatch, count: int, draw: Draws) -> PromptBatch:
         if self.tries == 1:

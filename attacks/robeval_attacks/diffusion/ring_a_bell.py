@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from robeval.domains.diffusion import tokens as text_tokens
-from robeval.domains.diffusion.batch import PromptBatch, put_back
+from robeval.domains.diffusion.batch import PromptBatch
 from robeval.domains.diffusion.victims.base import LatentDiffusion
 from robeval.plugins.contracts import Attack, Preparation
 from robeval.plugins.data import Dataset
@@ -106,9 +106,7 @@ class RingABell(Attack[PromptBatch]):
 
     def perturb(self, view: View[PromptBatch], batch: PromptBatch, budget: float, draw: Draws) -> PromptBatch:
         """The prompts whose encoding is nearest."""
-        part = batch.select(batch.targeted)
-        own = draw.select(batch.targeted)
-        return put_back(batch, hunted(view, part, "replace", budget, own, self._hunt))
+        return hunted(view, batch, "replace", budget, draw, self._hunt)
 
     def _hunt(self, view: View[PromptBatch], part: PromptBatch, count: int, draw: Draws) -> PromptBatch:
         model = original_of(view)

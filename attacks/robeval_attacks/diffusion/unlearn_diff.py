@@ -7,7 +7,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from robeval.domains.diffusion.batch import PromptBatch, put_back
+from robeval.domains.diffusion.batch import PromptBatch
 from robeval.domains.diffusion.victims.base import LatentDiffusion, generator
 from robeval.plugins.contracts import Attack
 from robeval.plugins.threat import ThreatModel
@@ -102,9 +102,7 @@ class UnlearnDiff(Attack[PromptBatch]):
 
     def perturb(self, view: View[PromptBatch], batch: PromptBatch, budget: float, draw: Draws) -> PromptBatch:
         """The first prompt that brings the concept back, or the one that came nearest."""
-        part = batch.select(batch.targeted)
-        own = draw.select(batch.targeted)
-        return put_back(batch, hunted(view, part, self.form, budget, own, self._hunt))
+        return hunted(view, batch, self.form, budget, draw, self._hunt)
 
     def _hunt(self, view: View[PromptBatch], part: PromptBatch, count: int, draw: Draws) -> PromptBatch:
         model = generator(view.module)
