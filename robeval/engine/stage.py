@@ -13,6 +13,21 @@ from robeval.plugins.threat import ThreatModel
 from robeval.seeding import Seed
 
 
+@dataclass(frozen=True)
+class CleanAnswers:
+    """What a judged victim said to clean examples, by the ids of those asked together; shared by all of its cells."""
+
+    of_all: dict[tuple[str, ...], tuple[Any, Mapping[str, Tensor]]] = field(default_factory=dict)
+    """Outputs and scores."""
+    of_few: dict[tuple[str, ...], Tensor] = field(default_factory=dict)
+    """Answers of the few that every cell asks again."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.of_all.clear()
+        self.of_few.clear()
+
+
 @dataclass
 class Stage:
     """Who meets whom in a cell."""
@@ -34,8 +49,7 @@ class Stage:
     """The victim before it was defended, for attacks that compare the two; made when first asked for."""
     pace: dict[str, float] = field(default_factory=dict)
     """Seconds a row of a bare pass, measured once."""
-    clean_answers: dict[tuple[str, ...], tuple[Any, Mapping[str, Tensor]]] = field(default_factory=dict)
-    """Clean outputs and scores by the examples asked together, shared by all cells with the same judged victim."""
+    clean_answers: CleanAnswers = field(default_factory=CleanAnswers)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from robeval.engine.counters import COUNTER_DRAWS, PROBED, StraightThrough, loca
 from robeval.engine.experiment import Experiment
 from robeval.engine.plan import CERTIFICATE, Cell, Fit, surrogate_fit, victim_fit
 from robeval.engine.progress import Watcher
-from robeval.engine.stage import Prepared, Stage
+from robeval.engine.stage import CleanAnswers, Prepared, Stage
 from robeval.engine.train import Trainings, private_randomness, threads_for
 from robeval.engine.victim_weights import restore_weights, weights_of
 from robeval.errors import DataError, PluginError
@@ -38,7 +38,7 @@ class Stages:
         self.experiment, self.catalog = experiment, catalog
         self.trainings, self.watcher = trainings, watcher
         self._hardened: dict[tuple[Fit, str], nn.Module] = {}
-        self._clean: dict[tuple[Fit, str], dict[tuple[str, ...], Any]] = {}
+        self._clean: dict[tuple[Fit, str], CleanAnswers] = {}
         self._originals: dict[Fit, nn.Module] = {}
         self._preparations: dict[int, tuple[nn.Module, list[tuple[Any, int, str, Prepared]]]] = {}
         self._examples: dict[str, Batch] = {}
@@ -77,9 +77,9 @@ class Stages:
             draws=draws if cell.counter == "expectation" or defense.gradient == "expectation" else 1,
             original=lambda: self.original(cell),
             prepared=self._prepared(cell, attack, attacked, seed) if attack and attack.preparation else None,
-            clean_answers={}
+            clean_answers=CleanAnswers()
             if attack is not None and acts(attack, "tamper")
-            else self._clean_answers(cell, fit),
+            else self._clean.setdefault((fit, str(cell.defense)), CleanAnswers()),
         )
 
     def judged(self, cell: Cell) -> nn.Module:
@@ -164,9 +164,6 @@ class Stages:
         own = deepcopy(self.trainings.victim(fit))
         victim = returned(attack.tamper(own, cell.budget, seed), nn.Module, attack, "tamper").eval()
         return self._harden(fit, cell.defense, victim).eval()
-
-    def _clean_answers(self, cell: Cell, fit: Fit) -> dict[tuple[str, ...], Any]:
-        return self._clean.setdefault((fit, str(cell.defense)), {})
 
     def examples(self, cell: Cell) -> Batch:
         """The test examples of a cell: a seeded choice of `max_examples`, in the dataset's order."""

@@ -171,6 +171,53 @@ def test_an_attacker_never_sees_the_noise_of_the_judgement(registry: Registry, e
     assert 0 in rounds
 
 
+class Fickle(nn.Module):
+    """Turns its answers round from some question on; that is no weight."""
+
+    def __init__(self, victim: nn.Module, good_for: int) -> None:
+        super().__init__()
+        self.victim, self.left, self.asked = victim, good_for, []
+
+    def forward(self, batch: Points) -> Tensor:
+        self.left -= 1
+        self.asked.append(len(batch))
+        answer: Tensor = self.victim(batch)
+        return answer if self.left >= 0 else -answer
+
+
+@dataclass(frozen=True)
+class Fade(Defense):
+    """A defense that changes by itself. Source: this test."""
+
+    good_for: int = 0
+    made = []
+
+    def harden(self, victim: nn.Module, data: Any, seed: Seed) -> nn.Module:
+        self.made.append(Fickle(victim, self.good_for))
+        return self.made[-1]
+
+
+@pytest.mark.parametrize(("good_for", "unrepeatable"), [(2, {"none": 16, "direct": 16}), (100, {})])
+def test_a_victim_that_changes_by_itself_is_told(
+    registry: Registry, execute: Run, good_for: int, unrepeatable: dict[str, int]
+) -> None:
+    """A few examples must get the answer that they got at first, also from one cell to the next."""
+    registry.defense("linear/fade", Fade)
+    registry.attack("linear/direct", Direct)
+    outcome = execute(attacks=("none", "direct"), defenses=f"fade:good_for={good_for}")
+    told = {
+        record.attack: found.message
+        for record in outcome.records
+        for found in record.evidence
+        if found.check == "repeatable"
+    }
+    assert set(told) == set(unrepeatable)
+    for message in told.values():
+        assert "16 of 16 examples" in message
+    # All of them once, the few twice in the first cell and once in the next.
+    assert Fade.made[-1].asked.count(16) == 3
+
+
 def test_copies_of_an_example_get_different_noises() -> None:
     """An expectation over k copies in one batch is over k draws; the judge's draw belongs to the id alone."""
     noise = Noise(Seed(0))

@@ -63,7 +63,7 @@ class Diffusion(Domain[PromptBatch]):
         attacks=(
             "none",
             "random-prefix:tries=3",
-            "unlearn-diff:iterations=80,rounds=4",
+            "unlearn-diff:iterations=60,rounds=3",
             "gcg:iterations=9,rounds=3",
         ),
         defenses=("none", "esd", "uce", "adv-unlearn:steps=90"),
@@ -73,7 +73,7 @@ class Diffusion(Domain[PromptBatch]):
             "fast": Profile(
                 "it checks the plumbing; claims nothing about utility or about which defense holds out",
                 dataset="synthetic:concept=red,textures=plain,train=2000,prompts=8,retained=12",
-                victim="small:steps=150",
+                victim="small:steps=400,train_batch_size=16",
                 attacks=("none", "random-prefix:tries=2", "unlearn-diff:iterations=24,rounds=2"),
                 defenses=("none", "esd:steps=40,trajectories=24", "uce"),
             )
