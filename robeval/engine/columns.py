@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from robeval.arrays import Batch
+from robeval.errors import PluginError
 from robeval.plugins.contracts import Domain
 from robeval.plugins.views import View
 from robeval.results.store import Rows
@@ -61,7 +62,24 @@ def _array(value: Tensor) -> np.ndarray:
     return array
 
 
+def settled(domain: Domain[Any], rows: Rows) -> Rows:
+    """All examples of a cell, with one value each where `score` gave a row of numbers. Raises PluginError."""
+    wide = {name: value for name, value in rows.columns.items() if value.ndim > 1}
+    found = {}
+    for name, value in wide.items():
+        try:
+            found[name] = column_of(domain.settle(name, torch.from_numpy(value)))
+        except NotImplementedError as error:
+            raise PluginError(f"domain '{domain.name}': {error}") from None
+        if found[name].shape != (len(rows),):
+            raise PluginError(
+                f"domain '{domain.name}' must settle on one value per example: "
+                f"'{name}' has shape {found[name].shape} for {len(rows)} examples"
+            )
+    return replace(rows, columns={**rows.columns, **found}) if wide else rows
+
+
 def column_of(value: Tensor) -> np.ndarray:
-    """One value per example as a table keeps it: float64."""
+    """Numbers of every example as a table keeps them: float64."""
     column: np.ndarray = value.detach().double().cpu().numpy()
     return column

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from robeval.arrays import Batch
 from robeval.engine.cache import Cache, content_key
 from robeval.engine.catalog import Catalog
-from robeval.engine.columns import filled
+from robeval.engine.columns import filled, settled
 from robeval.engine.derived import ReadOff, worst_record, worst_rows
 from robeval.engine.devices import Shares, chunk_loader, device_count, device_seconds, job_of, spread
 from robeval.engine.experiment import Experiment
@@ -217,7 +217,8 @@ class Evaluator:
                 self._test(stage, examples, pending, size, keep)
             elif pending:
                 found |= self._spread(cell, key, examples, pending, size, devices)
-        rows = device_seconds(Rows.join(filled([found[number] for number in range(count)], examples)))
+        whole = Rows.join(filled([found[number] for number in range(count)], examples))
+        rows = settled(self.catalog.domain, device_seconds(whole))
         is_bound = stage is None and cell.attack == CERTIFICATE
         judged = self.stages.judged(cell) if is_bound else stage and stage.judged
         record = finished_record(cell, self.catalog, rows, judged)

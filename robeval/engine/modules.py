@@ -25,7 +25,7 @@ from robeval.engine.stage import Stage
 from robeval.engine.victim_weights import restore_weights, weights_of
 from robeval.errors import PluginError
 from robeval.plugins.contracts import Attack, Certifies, Domain, Trial
-from robeval.plugins.views import View
+from robeval.plugins.views import ASKING, View
 from robeval.results.store import MEASURED, Rows
 
 ASKED_AGAIN = 16
@@ -198,9 +198,10 @@ def _scores(domain: Domain[Any], trial: Trial[Any]) -> Mapping[str, Tensor]:
     if missing:
         raise PluginError(f"domain '{domain.name}' scored no {', '.join(missing)}")
     for name, value in scores.items():
-        if value.shape != (len(trial.clean),):
+        most = 1 if name in ("success", domain.metrics[0].column) else 2
+        if not 1 <= value.dim() <= most or len(value) != len(trial.clean):
             raise PluginError(
-                f"domain '{domain.name}' must score one value per example: "
+                f"domain '{domain.name}' must score one value per example, or one row where `settle` takes it: "
                 f"'{name}' has shape {tuple(value.shape)} for {len(trial.clean)} examples"
             )
     return scores
@@ -214,7 +215,7 @@ def _compare_headline(observed: dict[str, float], attacked: np.ndarray, clean: n
 
 
 def _queries_column(view: View[Any], stage: Stage) -> dict[str, np.ndarray]:
-    if stage.transfers or not bool(view.queries.any()):
+    if stage.transfers or stage.threat.access not in ASKING:
         return {}
     return {"spent.queries": view.queries.double().numpy()}
 

@@ -263,7 +263,20 @@ class Domain(ABC, Generic[B]):
 
     @abstractmethod
     def score(self, trial: Trial[B]) -> Mapping[str, Tensor]:
-        """One value per example for every column that a metric names, and `success` (0 or 1): [batch] each."""
+        """One value per example for every column that a metric names, and `success` (0 or 1): [batch] each.
+
+        For a figure that only all examples together have, a row of numbers each, [batch, width]; see `settle`.
+        """
+
+    def settle(self, name: str, values: Tensor) -> Tensor:
+        """One value per example from the rows of numbers that `score` gave for column `name`, all examples at once.
+
+        [examples, width] → [examples]. So a distance between sets (KID, say) does not depend on how the examples were
+        cut into batches.
+        """
+        raise NotImplementedError(
+            f"it gives rows of numbers for '{name}' and does not say how to settle them"
+        )
 
     @abstractmethod
     def spent(self, clean: B, adversarial: B) -> Mapping[str, Tensor]:

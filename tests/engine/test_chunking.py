@@ -1,5 +1,10 @@
 """No figure depends on how examples are cut into batches: held on a domain's own attacks, not on lines only."""
 
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
@@ -11,54 +16,100 @@ from robeval.engine.run import run
 from robeval.plugins.discovery import discover
 from robeval.results.store import Rows, RunFolder
 
-ATTACKS = (
+
+class Case(NamedTuple):
+    """What a domain is tried with, and how closely its figures must agree."""
+
+    domain: str
+    dataset: str
+    victim: str
+    attacks: tuple[str, ...]
+    sizes: tuple[int, int]
+    """All examples at once, and in parts of which the last is not full."""
+    tolerance: float
+    """Absolute, and relative: matrix products over another number of rows round their last bits differently."""
+
+
+SCENES = (
     "noise",
     "search:iterations=4,restarts=2,objective=all",
     "search-plus:iterations=4,restarts=2",
     "sa-attack:iterations=3,restarts=2",
     "pso:iterations=3,particles=4",
 )
-TOLERANCE = 1e-4
-"""Metres, and relative: matrix products over another number of rows round their last bits differently."""
-NETWORK_TOLERANCE = 1e-3
-"""The same behind a network, whose slopes the search follows."""
+PASSAGES = (
+    "random-trigger",
+    "query-stuffing",
+    "hotflip:surrogate=victim,sweeps=1",
+    "pat:surrogate=victim,beams=2,candidates=8",
+    "word-substitution:surrogate=victim",
+)
+PROMPTS = (
+    "random-prefix:tries=2",
+    "unlearn-diff:iterations=2,rounds=2",
+    "gcg:iterations=2,rounds=2",
+    "p4d:iterations=2",
+    "ring-a-bell:generations=2",
+    "soft-prompt:iterations=2",
+)
+WORLD = "synthetic:train=64,prompts=3,retained=4"
+CASES = (
+    Case("trajectory", "synthetic", "constant-velocity", SCENES, (17, 5), 1e-4),
+    Case("trajectory", "synthetic", "lstm:steps=3", SCENES, (17, 5), 1e-3),
+    Case("ranking", "synthetic", "cross-encoder:steps=20", PASSAGES, (7, 3), 1e-3),
+    Case("diffusion", WORLD, "small:steps=3,sampling_steps=2", PROMPTS, (7, 3), 1e-3),
+)
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[tuple[str, str], Rows]]:
-    """The outcomes of all attacks, by the size of the batches and by victim and attack."""
-    place = tmp_path_factory.mktemp("chunking")
-    found = {}
-    for size in (17, 5):
-        experiment = build_experiment(
-            domain="trajectory",
-            victims=("constant-velocity", "lstm:steps=3"),
-            attacks=ATTACKS,
-            defenses="none",
-            max_examples=17,
-            execution={"accelerator": "cpu", "batch_size": size},
-        )
-        plan = make_plan(experiment, discover([]))
-        folder = place / str(size)
-        records = run(plan, folder, Cache(place / f"cache{size}"), Watcher(), command="x").records
-        found[size] = {
-            (r.victim.split(":")[0], r.attack.split(":")[0]): RunFolder(folder).rows(r.id) for r in records
-        }
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], dict[int, dict[str, Rows]]]:
+    """The outcomes of a case's attacks, by the size of the batches and by attack."""
+
+    @cache
+    def found(case: Case) -> dict[int, dict[str, Rows]]:
+        place = tmp_path_factory.mktemp("chunking")
+        return {size: _outcomes(case, size, place) for size in case.sizes}
+
     return found
 
 
+def _outcomes(case: Case, size: int, place: Path) -> dict[str, Rows]:
+    experiment = build_experiment(
+        domain=case.domain,
+        datasets=(case.dataset,),
+        victims=(case.victim,),
+        attacks=case.attacks,
+        defenses="none",
+        max_examples=case.sizes[0],
+        execution={"accelerator": "cpu", "batch_size": size},
+    )
+    plan = make_plan(experiment, discover([]))
+    folder = place / str(size)
+    records = run(plan, folder, Cache(place / f"cache{size}"), Watcher(), command="x").records
+    assert all(record.status == "done" for record in records), [record.error for record in records]
+    return {r.attack.split(":")[0]: RunFolder(folder).rows(r.id) for r in records}
+
+
 @pytest.mark.parametrize(
-    ("victim", "tolerance"), [("constant-velocity", TOLERANCE), ("lstm", NETWORK_TOLERANCE)]
+    ("case", "attack"),
+    [
+        pytest.param(case, attack.split(":")[0], id=f"{case.victim.split(':')[0]}-{attack.split(':')[0]}")
+        for case in CASES
+        for attack in case.attacks
+    ],
 )
-@pytest.mark.parametrize("attack", [text.split(":")[0] for text in ATTACKS])
 def test_batches_of_any_size_find_the_same(
-    outcomes: dict[int, dict[tuple[str, str], Rows]], victim: str, attack: str, tolerance: float
+    outcomes: Callable[[Case], dict[int, dict[str, Rows]]], case: Case, attack: str
 ) -> None:
-    """Seventeen scenes at once, or by five: the same draws, the same histories up to rounding, the same outcomes."""
-    whole, parts = (outcomes[size][victim, attack] for size in (17, 5))
+    """All examples at once, or in parts: the same draws, the same words, the same figures up to rounding."""
+    whole, parts = (outcomes(case)[size][attack] for size in case.sizes)
     assert parts.texts == whole.texts
     assert parts.adversarial.keys() == whole.adversarial.keys()
     for name, value in whole.adversarial.items():
-        np.testing.assert_allclose(parts.adversarial[name], value, atol=tolerance, rtol=tolerance)
+        np.testing.assert_allclose(
+            parts.adversarial[name], value, atol=case.tolerance, rtol=case.tolerance, err_msg=name
+        )
     for name, column in whole.columns.items():
-        np.testing.assert_allclose(parts.columns[name], column, atol=tolerance, rtol=tolerance, err_msg=name)
+        np.testing.assert_allclose(
+            parts.columns[name], column, atol=case.tolerance, rtol=case.tolerance, err_msg=name
+        )

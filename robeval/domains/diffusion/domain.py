@@ -106,9 +106,16 @@ class Diffusion(Domain[PromptBatch]):
             "utility": where(other, everything_right(after.right)),
             **{f"utility_{name}": where(other, heads[:, n]) for n, name in enumerate(HEADS)},
             "broken": after.broken.double(),
-            "kid": kept_distance(clean, after),
+            "kid": compared(clean, after),
             "clip_score": where(other, clip_scores(clean, trial.output)),
         }
+
+    def settle(self, name: str, values: Float[Tensor, "examples width"]) -> Float[Tensor, " examples"]:
+        """Every retained prompt's share of the KID; NaN for the others."""
+        applies = ~values.isnan().any(dim=1)
+        shares = values.new_full((len(values),), torch.nan)
+        shares[applies] = kid_shares(*values[applies].chunk(2, dim=1))
+        return shares
 
     def spent(self, clean: PromptBatch, adversarial: PromptBatch) -> Mapping[str, Tensor]:
         """``tokens``, ``edits``, ``embeddings`` and ``seeds``; see `budget.spent`."""
@@ -150,15 +157,12 @@ class Diffusion(Domain[PromptBatch]):
         return draw(trial, title)
 
 
-def kept_distance(batch: PromptBatch, after: Seen) -> Float[Tensor, " batch"]:
-    """Every retained prompt's share of the KID; NaN for the others, and where true pictures are missing."""
+def compared(batch: PromptBatch, after: Seen) -> Float[Tensor, "batch features"]:
+    """Features of every retained prompt's drawn picture beside its true one's; NaN for the others and without one."""
     pictured = batch.image.isfinite().flatten(1).all(dim=1)
-    rows = (~batch.targeted & pictured).nonzero().squeeze(1)
-    shares = torch.full((len(batch),), torch.nan, dtype=torch.double, device=batch.device)
-    if len(rows):
-        reference = judge_of(batch).features(batch.image[rows])
-        shares[rows] = kid_shares(after.features[rows], reference)
-    return shares
+    real = judge_of(batch).features(batch.image.nan_to_num())
+    both = torch.cat([after.features, real], dim=1).double()
+    return both.where((~batch.targeted & pictured).unsqueeze(1), torch.nan)
 
 
 def clip_scores(batch: PromptBatch, output: Drawn) -> Float[Tensor, " batch"]:

@@ -63,8 +63,8 @@ def kid_shares(
 ) -> Float[Tensor, " batch"]:
     """What each picture adds to the kernel distance between drawn pictures and the reference; NaN for fewer than two.
 
-    The mean over a batch is the unbiased KID of that batch against the references of the same prompts; over several
-    batches it is the mean of their KIDs. So a value depends on the batch, and only the mean means something.
+    Their mean is the unbiased KID against the references of the same prompts. A picture's share depends on the others,
+    and only the mean means something.
 
     Source: Bińkowski et al., arXiv:1801.01401; kernel as in torchmetrics' KernelInceptionDistance.
     Differs: on the judge's features, since Inception's know nothing of this world.

@@ -80,14 +80,17 @@ def _constraints(bench: Bench) -> set[str]:
 
 @check("domain")
 def scored(bench: Bench) -> None:
-    """`score` gives one value per example for every metric and for `success`, which is 0 without a change."""
+    """`score` gives one value per example for every metric and for `success`, which is 0 without a change.
+
+    Or a row of numbers each, of which `settle` makes one value.
+    """
     scores = bench.domain.score(clean_trial(bench))
     wanted = {"success", *(metric.column for metric in bench.domain.metrics)}
     wanted |= {metric.per for metric in bench.domain.metrics if metric.per}
     missing = sorted(wanted - set(scores))
     expect(not missing, f"score gives no {', '.join(missing)}", "Every metric's column, and success")
     for name, value in scores.items():
-        _column(bench, "the score", name, value)
+        _column(bench, "the score", name, bench.domain.settle(name, value) if value.dim() == 2 else value)
     success = scores["success"]
     expect(
         bool((success == 0).all()), "an unchanged example counts as a success", "Compare with clean_output"

@@ -55,6 +55,11 @@ def test_utility_is_what_retained_prompts_show(untrained: Small, prompts: Prompt
     assert found["clip_score"].isnan().all()
 
 
+def kid(trial: Trial[PromptBatch]) -> torch.Tensor:
+    """Every example's share."""
+    return Diffusion().settle("kid", Diffusion().score(trial)["kid"])
+
+
 def test_kid_is_torchmetrics_kid(untrained: Small, prompts: PromptBatch) -> None:
     """The mean of the shares is the KID of the whole set; the world's own pictures are nearer than noise."""
     from torchmetrics.image.kid import KernelInceptionDistance
@@ -66,10 +71,10 @@ def test_kid_is_torchmetrics_kid(untrained: Small, prompts: PromptBatch) -> None
     metric = KernelInceptionDistance(feature=torch.nn.Identity(), subsets=1, subset_size=int(kept.sum()))
     metric.update(features[1], real=True)
     metric.update(features[0], real=False)
-    found = Diffusion().score(judged(untrained, prompts, prompts.image, noise))["kid"]
+    found = kid(judged(untrained, prompts, prompts.image, noise))
     assert found[~kept].isnan().all()
     assert float(found[kept].mean()) == pytest.approx(float(metric.compute()[0]), rel=1e-3)
-    own = Diffusion().score(judged(untrained, prompts, prompts.image, prompts.image))["kid"]
+    own = kid(judged(untrained, prompts, prompts.image, prompts.image))
     assert float(own[kept].mean()) < float(found[kept].mean()) < 100
     assert kid_shares(features[0][:1], features[1][:1]).isnan().all()
 
@@ -77,8 +82,7 @@ def test_kid_is_torchmetrics_kid(untrained: Small, prompts: PromptBatch) -> None
 def test_without_true_pictures_there_is_no_kid(untrained: Small, prompts: PromptBatch) -> None:
     """Prompts from a file have no reference pictures: the KID does not apply."""
     blind = prompts.replace(image=torch.full_like(prompts.image, torch.nan))
-    found = Diffusion().score(judged(untrained, blind, prompts.image, prompts.image))
-    assert found["kid"].isnan().all()
+    assert kid(judged(untrained, blind, prompts.image, prompts.image)).isnan().all()
 
 
 def test_garbage_is_broken(untrained: Small, prompts: PromptBatch) -> None:
@@ -93,10 +97,12 @@ def test_garbage_is_broken(untrained: Small, prompts: PromptBatch) -> None:
 
 
 def test_every_metric_has_a_column(untrained: Small, prompts: PromptBatch) -> None:
-    """Each metric's column has one value per example."""
+    """Each metric's column has one value per example, or a row that is settled to one."""
     found = Diffusion().score(judged(untrained, prompts, prompts.image, prompts.image))
     for metric in Diffusion.metrics:
-        assert found[metric.column].shape == (len(prompts),)
+        value = found[metric.column]
+        settled = Diffusion().settle(metric.column, value) if value.dim() == 2 else value
+        assert settled.shape == (len(prompts),)
 
 
 def test_what_is_not_said_is_not_judged() -> None:
