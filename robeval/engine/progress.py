@@ -66,27 +66,50 @@ class Watcher:
         """A line worth reading now."""
 
 
+class Pace:
+    """How long the rest of a run will take, from the cells that are finished."""
+
+    def __init__(self, cells: int) -> None:
+        self.cells, self.done = cells, 0
+        self._began = self._last = time.monotonic()
+        self._longest = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._began
+
+    def tick(self) -> str:
+        """One more cell is finished: what is left, in words; nothing while it cannot be told.
+
+        The longest cell is left out: it is the one that a victim was trained for, which the others share.
+        """
+        now = time.monotonic()
+        self._longest, self._last = max(self._longest, now - self._last), now
+        self.done += 1
+        if not 1 < self.done < self.cells:
+            return ""
+        usual = (now - self._began - self._longest) / (self.done - 1)
+        return f"about {usual * (self.cells - self.done):.0f} s left"
+
+
 class PlainLines(Watcher):
     """For logs: a line when a piece of work starts and, at most every ten seconds, how far it is."""
 
     def __init__(self, console: Console, every_s: float = 10.0) -> None:
         super().__init__()
         self.console, self.every_s = console, every_s
-        self._began = time.monotonic()
-        self._last = self._began
-        self._cells, self._done = 0, 0
+        self._last = time.monotonic()
+        self._pace = Pace(0)
 
     def plan(self, cells: int) -> None:
-        self._cells, self._done, self._began = cells, 0, time.monotonic()
+        self._pace = Pace(cells)
 
     def finished_cell(self, text: str, *, cached: bool) -> None:
-        self._done += 1
-        elapsed = time.monotonic() - self._began
-        left = elapsed / self._done * (self._cells - self._done)
+        left = self._pace.tick()
         source = " [from cache]" if cached else ""
-        self.say(
-            f"[{self._done}/{self._cells}] {text}{source} · {elapsed:.0f} s elapsed, about {left:.0f} s left"
-        )
+        place = f"[{self._pace.done}/{self._pace.cells}] {text}{source}"
+        self.say(f"{place} · {self._pace.elapsed:.0f} s elapsed{', ' if left else ''}{left}")
 
     def started(self, label: str) -> None:
         self.say(label)
@@ -120,7 +143,7 @@ class LiveBars(Watcher):
         )
         self._run: TaskID | None = None
         self._work = self._bars.add_task("", total=None, unit="", left="", visible=False)
-        self._began = time.monotonic()
+        self._pace = Pace(0)
         self._passes = 0
 
     def __enter__(self) -> LiveBars:
@@ -136,16 +159,12 @@ class LiveBars(Watcher):
         if self._run is not None:
             self._bars.remove_task(self._run)
         self._run = self._bars.add_task("run", total=cells, unit="cells", left="")
-        self._began = time.monotonic()
+        self._pace = Pace(cells)
 
     def finished_cell(self, text: str, *, cached: bool) -> None:
         if self._run is None:
             return
-        self._bars.advance(self._run)
-        task = self._bars.tasks[self._run]
-        elapsed = time.monotonic() - self._began
-        left = elapsed / max(task.completed, 1) * ((task.total or 0) - task.completed)
-        self._bars.update(self._run, left=f"~{left:.0f} s left")
+        self._bars.update(self._run, advance=1, left=self._pace.tick())
         self._bars.update(self._work, visible=False)
 
     def started(self, label: str) -> None:

@@ -2,8 +2,10 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
+from robeval.engine import progress
 from robeval.engine.progress import LiveBars, PlainLines, watcher_for
 
 
@@ -15,7 +17,7 @@ def lines(watcher_console: Console) -> str:
 
 
 def test_without_a_terminal_there_are_plain_lines() -> None:
-    """Each finished cell is a line with its place, source and the time left; no control characters."""
+    """Each finished cell is a line with its place, source and the time it took; no control characters."""
     console = Console(file=io.StringIO(), width=200)
     watcher = watcher_for(console)
     assert isinstance(watcher, PlainLines)
@@ -27,8 +29,20 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
     text = lines(console)
     assert "training lstm" in text
     assert "[1/2] search vs none: ade 3.00 m [from cache]" in text
-    assert "left" in text
+    assert "elapsed" in text
     assert "\x1b" not in text
+
+
+def test_the_time_left_is_not_that_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first cell trains the victim that the others share: they take as long as the second, and it says so."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    pace = progress.Pace(5)
+    said = []
+    for at in (300.0, 310.0, 320.0, 342.0, 343.0):
+        now[0] = at
+        said.append(pace.tick())
+    assert said == ["", "about 30 s left", "about 20 s left", "about 14 s left", ""]
 
 
 def test_a_long_piece_of_work_says_how_far_it_is() -> None:
