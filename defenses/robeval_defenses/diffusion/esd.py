@@ -39,17 +39,18 @@ class Esd(Defense):
     et al. (AdvUnlearn), arXiv:2405.15234.
     Differs: points come from a bank of full drawings of the original (as in the authors' later code; the paper draws
     part of the way with the model in training), at the sampler's own timesteps. Captions of the training split that
-    name the concept stand for the single prompt. Defaults are for the embedded world; for Stable Diffusion the paper
-    has steps=1000, learning_rate=1e-5, batch_size=1. `retain` is AdvUnlearn's.
+    name the concept stand for the single prompt. Defaults are for the embedded world, where a stronger pull for fewer
+    steps erases as much and keeps more; for Stable Diffusion the paper has strength=1, steps=1000,
+    learning_rate=1e-5, batch_size=1. `retain` is AdvUnlearn's.
     """
 
     warm_start: ClassVar[bool] = True
 
     part: PartOption = "unet-x"
     layers: LayersOption = None
-    strength: Strength = 1.0
+    strength: Strength = 5.0
     retain: Retain = 0.0
-    steps: Annotated[int, Field(ge=1, description="training steps")] = 180
+    steps: Annotated[int, Field(ge=1, description="training steps")] = 135
     learning_rate: Annotated[float, Field(gt=0, description="of Adam")] = 1e-4
     batch_size: BatchSize = 16
     trajectories: Trajectories = 48

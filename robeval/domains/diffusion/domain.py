@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEADS = ("first", "second", "third")
-TEXT_ENCODER = "esd:part=text-encoder,retain=3,learning_rate=1e-3,trajectories=96"
+TEXT_ENCODER = "esd:part=text-encoder,strength=1,retain=3,steps=180,learning_rate=1e-3,trajectories=96"
 """ESD where AdvUnlearn trains too; it must be told what is to stay, and learns that from more captions."""
 
 
