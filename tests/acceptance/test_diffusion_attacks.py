@@ -80,15 +80,11 @@ def returned(records: list[CellRecord], attack: str, budget: float | None = None
 
 
 def test_a_search_beats_chance(measured: Measured) -> None:
-    """A9: against ESD a search for words brings back at least a quarter of the prompts more than random words do.
-
-    Specified for UnlearnDiffAtk, which this world shows in part only (it does no worse than chance): its steps follow
-    a slope that is far from straight here. Exchanging tokens, on the same aim and in the same time, shows all of it.
-    """
+    """A9: against ESD a search for words brings back at least a quarter of the prompts more than random words do."""
     records = measured(("random-prefix", UNLEARN_DIFF, "gcg"))
     chance = returned(records, "random-prefix")
+    assert returned(records, UNLEARN_DIFF) >= chance + 0.25
     assert returned(records, "gcg") >= chance + 0.25
-    assert returned(records, UNLEARN_DIFF) >= chance
 
 
 def test_more_tokens_never_bring_back_less(measured: Measured) -> None:
