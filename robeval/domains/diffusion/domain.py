@@ -58,15 +58,15 @@ class Diffusion(Domain[PromptBatch]):
         Metric("clip_score", "", "higher", "CLIP score of prompts for other things, where a CLIP is given"),
     )
     defaults: ClassVar[Defaults] = Defaults(
-        dataset="synthetic:prompts=14,retained=24",
+        dataset="synthetic:prompts=14,retained=18",
         victim="small",
         attacks=(
             "none",
             "random-prefix:tries=3",
-            "unlearn-diff:iterations=60,rounds=3",
-            "gcg:iterations=9,rounds=3",
+            "unlearn-diff:iterations=45,rounds=3",
+            "gcg:iterations=6,rounds=2",
         ),
-        defenses=("none", "esd", "uce", "adv-unlearn:steps=90"),
+        defenses=("none", "esd", "uce", "adv-unlearn:steps=70"),
         max_examples=96,
         small=("synthetic:train=64,prompts=3,retained=3", "small:steps=3,sampling_steps=2"),
         profiles={
