@@ -23,7 +23,8 @@ def test_paths_are_those_of_the_sampler(victim: Small) -> None:
     with torch.no_grad():
         visited, moments = victim.trajectory(victim.encode_text(TEXTS), seeds, guidance=3.0)
     assert drawn.timestep.tolist() == moments
-    assert torch.allclose(drawn.latents, torch.stack(visited, dim=1), atol=1e-5)
+    # An untrained model's latents grow from step to step, and the last bits' rounding with them.
+    torch.testing.assert_close(drawn.latents, torch.stack(visited, dim=1), atol=1e-4, rtol=1e-4)
 
 
 def test_answers_are_the_originals(victim: Small) -> None:
