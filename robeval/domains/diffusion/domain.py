@@ -58,11 +58,11 @@ class Diffusion(Domain[PromptBatch]):
         Metric("clip_score", "", "higher", "CLIP score of prompts for other things, where a CLIP is given"),
     )
     defaults: ClassVar[Defaults] = Defaults(
-        dataset="synthetic:prompts=14,retained=18",
+        dataset="synthetic:prompts=12,retained=15",
         victim="small",
         attacks=(
             "none",
-            "random-prefix:tries=3",
+            "random-prefix:tries=2",
             "unlearn-diff:iterations=45,rounds=3",
             "gcg:iterations=6,rounds=2",
         ),
