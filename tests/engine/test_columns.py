@@ -6,7 +6,7 @@ from torch import Tensor
 
 from robeval.engine.columns import settled
 from robeval.errors import PluginError
-from robeval.results.rows import Rows
+from robeval.results.rows import TEXTS, Rows
 from robeval.testing.linear import LinearDomain
 
 
@@ -28,10 +28,9 @@ class Careless(LinearDomain):
 def rows() -> Rows:
     """Two chunks of a cell: a value each, and a row of two numbers each."""
     wide = [np.array([[0.0, 0.0], [6.0, 0.0]]), np.array([[0.0, 9.0]])]
-    names = ("example", "cluster", "group", "status", "note")
     return Rows.join(
         [
-            Rows({name: [""] * len(part) for name in names}, {"plain": part[:, 0], "set": part}, {}, {})
+            Rows({name: [""] * len(part) for name in TEXTS}, {"plain": part[:, 0], "set": part}, {}, {})
             for part in wide
         ]
     )

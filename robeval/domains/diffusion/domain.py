@@ -160,9 +160,13 @@ class Diffusion(Domain[PromptBatch]):
 def compared(batch: PromptBatch, after: Seen) -> Float[Tensor, "batch features"]:
     """Features of every retained prompt's drawn picture beside its true one's; NaN for the others and without one."""
     pictured = batch.image.isfinite().flatten(1).all(dim=1)
-    real = judge_of(batch).features(batch.image.nan_to_num())
-    both = torch.cat([after.features, real], dim=1).double()
-    return both.where((~batch.targeted & pictured).unsqueeze(1), torch.nan)
+    rows = (~batch.targeted & pictured).nonzero().squeeze(1)
+    drawn = after.features.double()
+    both = drawn.new_full((len(batch), 2 * drawn.shape[1]), torch.nan)
+    if len(rows):
+        real = judge_of(batch).features(batch.image[rows])
+        both[rows] = torch.cat([drawn[rows], real.double()], dim=1)
+    return both
 
 
 def clip_scores(batch: PromptBatch, output: Drawn) -> Float[Tensor, " batch"]:
