@@ -13,6 +13,7 @@ from robeval.domains.ranking.language import LanguageModel
 from robeval.domains.ranking.tokens import Tokens
 from robeval.plugins.views import View
 from robeval_attacks.ranking.beams import Beams, Extensions
+from robeval_attacks.ranking.narrowing import narrowed
 from robeval_attacks.ranking.reader import Reader, full
 
 Proposals = Literal["lm", "grad", "both"]
@@ -153,19 +154,28 @@ class Fluent:
         return variable if self.view is None else self.view.watch(variable, self.batch.select(row))
 
     def value(self, beams: Beams, extensions: Extensions) -> Float[Tensor, "batch beams candidates"]:
-        """The full sum; the next-sentence model is only asked where it can matter, which changes nothing."""
+        """The full sum; both models are only asked where it can matter, and what cannot be kept is -inf."""
         taste = self.taste
         ids, row = _sequences(beams, extensions)
-        total = self._relevance(row, ids).view(extensions.ids.shape)
-        total = total + taste.fluency * (extensions.log_p + beams.log_p.unsqueeze(2))
-        flat = extensions.ids.flatten(1)
-        total = total + self.bonus.gather(1, flat).view(total.shape)
-        total = total.masked_fill(~extensions.allowed, -torch.inf)
-        if self.next_sentence is None or taste.coherence == 0:
-            return total
-        return self._with_coherence(total, row, ids)
+        total = taste.fluency * (extensions.log_p + beams.log_p.unsqueeze(2))
+        total = total + self.bonus.gather(1, extensions.ids.flatten(1)).view(total.shape)
+        total = total.masked_fill(~extensions.allowed, -torch.inf).flatten(1)
+        coherent = self.next_sentence is not None and taste.coherence != 0
+        span = taste.coherence * REACH if coherent else 0.0
+        total = narrowed(
+            total, lambda asked: self._relevance(row[asked], ids[asked]), 0.0, self.width, slack=span
+        )
+        if coherent:
+            total = narrowed(
+                total,
+                lambda asked: taste.coherence * self._coherence(row[asked], ids[asked]),
+                span if taste.next_form == "minus_not_next" else 0.0,
+                self.width,
+            )
+        return total.view(extensions.ids.shape)
 
     def _relevance(self, row: Tensor, ids: Tensor) -> Float[Tensor, " rows"]:
+        """Its term of the sum: 0 at most."""
         score = self.reader.scores(row, ids)
         against = self.rival[row] if self.taste.pairwise else 0.0
         return self.taste.relevance * torch.nn.functional.logsigmoid(score - against)
@@ -183,27 +193,6 @@ class Fluent:
     ) -> Float[Tensor, " rows"]:
         """By what finished sequences are compared: the ranker's score, or their worth."""
         return worth if self.full else self.reader.scores(row, ids)
-
-    def _with_coherence(
-        self, total: Float[Tensor, "batch beams candidates"], row: Tensor, ids: Tensor
-    ) -> Float[Tensor, "batch beams candidates"]:
-        """The sums with coherence, exact for all that can be kept; -inf for the rest, which is most of them.
-
-        Coherence moves a sum by a limited amount, so what is farther than that below the last one kept is out.
-        """
-        taste = self.taste
-        bare = total.flatten(1)
-        gain = taste.coherence * REACH if taste.next_form == "minus_not_next" else 0.0
-        count = min(self.width, bare.shape[1])
-        exact = torch.full_like(bare, -torch.inf)
-        sure = torch.zeros_like(bare, dtype=torch.bool).scatter_(1, bare.topk(count, dim=1).indices, True)
-        for _ in range(2):
-            asked = (sure & bare.isfinite() & exact.isinf()).flatten().nonzero().squeeze(1)
-            value = taste.coherence * self._coherence(row[asked], ids[asked])
-            exact.view(-1)[asked] = bare.flatten()[asked] + value
-            last_kept = exact.topk(count, dim=1).values[:, -1:]
-            sure = bare + gain >= last_kept
-        return exact.view(total.shape)
 
     def _coherence(self, row: Tensor, ids: Tensor) -> Float[Tensor, " rows"]:
         if self.next_sentence is None or not len(row):

@@ -74,15 +74,28 @@ def test_the_sum_is_the_published_one(
 
 
 @pytest.mark.parametrize("form", ["minus_not_next", "plus_next"])
-@pytest.mark.parametrize("coherence", [0.02, 0.3])
+@pytest.mark.parametrize("coherence", [0.0, 0.02, 0.3])
 def test_asking_less_keeps_the_same_beams(
-    small_world: RankingBatch, word_ranker: NeuralRanker, form: Any, coherence: float
+    small_world: RankingBatch,
+    word_ranker: NeuralRanker,
+    monkeypatch: pytest.MonkeyPatch,
+    form: Any,
+    coherence: float,
 ) -> None:
-    """The beams that would be kept are those of asking the next-sentence model about every candidate."""
+    """The beams that would be kept are those of asking the ranker and the next-sentence model about all candidates."""
     search = task(small_world, word_ranker, coherence=coherence, next_form=form)
     beams = started(COUNT, 60, 61)
     extensions = search.extend(beams)
+    asked: list[int] = []
+    relevance = Fluent._relevance
+
+    def counted(search: Fluent, row: Tensor, ids: Tensor) -> Tensor:
+        asked.append(len(row))
+        return relevance(search, row, ids)
+
+    monkeypatch.setattr(Fluent, "_relevance", counted)
     few = search.value(beams, extensions).flatten(1)
+    assert sum(asked) < few.numel()
     all_of_them = replace(search, width=few.shape[1]).value(beams, extensions).flatten(1)
     assert all_of_them.isfinite().all()
     assert few.topk(3, dim=1).indices.equal(all_of_them.topk(3, dim=1).indices)
