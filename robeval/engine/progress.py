@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -58,6 +58,9 @@ class Watcher:
 
     def advance(self, done: int, total: int, unit: str) -> None:
         """How far the current piece of work is."""
+
+    def in_hand(self, seconds: Mapping[str, float]) -> None:
+        """What the workers are at, and for how many seconds already."""
 
     def passes(self, count: int) -> None:
         """How many rows the current attack has pushed through the victim."""
@@ -120,6 +123,12 @@ class PlainLines(Watcher):
             self._last = now
             self.say(f"  {self.label}: {done}/{total} {unit}")
 
+    def in_hand(self, seconds: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if seconds and now - self._last >= self.every_s:
+            self._last = now
+            self.say(f"  in hand: {_in_hand(seconds)}")
+
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -174,6 +183,9 @@ class LiveBars(Watcher):
     def advance(self, done: int, total: int, unit: str) -> None:
         self._bars.update(self._work, completed=done, total=total, unit=unit, visible=True)
 
+    def in_hand(self, seconds: Mapping[str, float]) -> None:
+        self._bars.update(self._work, left=_short(_in_hand(seconds), 80))
+
     def passes(self, count: int) -> None:
         self._bars.update(self._work, left=f"{_si(count)} passes")
 
@@ -184,6 +196,10 @@ class LiveBars(Watcher):
 def watcher_for(console: Console) -> Watcher:
     """Live bars on a terminal, plain lines elsewhere."""
     return LiveBars(console) if console.is_terminal else PlainLines(console)
+
+
+def _in_hand(seconds: Mapping[str, float]) -> str:
+    return "; ".join(f"{label} for {passed:.0f} s" for label, passed in seconds.items())
 
 
 def _short(label: str, most: int = 46) -> str:

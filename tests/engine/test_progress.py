@@ -58,6 +58,17 @@ def test_a_long_piece_of_work_says_how_far_it_is() -> None:
     assert "3/7" not in lines(silent.console)
 
 
+def test_what_workers_are_at_is_said_now_and_then() -> None:
+    """Plain lines: every worker's task with its seconds, no more often than asked."""
+    console = Console(file=io.StringIO(), width=200)
+    watcher = PlainLines(console, every_s=0.0)
+    watcher.in_hand({"victim small (seed 0)": 31.2, "search vs none": 4.0})
+    assert "in hand: victim small (seed 0) for 31 s; search vs none for 4 s" in lines(console)
+    silent = PlainLines(Console(file=io.StringIO()), every_s=1000.0)
+    silent.in_hand({"search vs none": 4.0})
+    assert lines(silent.console) == ""
+
+
 def test_a_terminal_gets_live_bars() -> None:
     """Run and current work are both on the screen, with the unit and the passes so far."""
     console = Console(file=io.StringIO(), force_terminal=True, width=160)
@@ -69,8 +80,10 @@ def test_a_terminal_gets_live_bars() -> None:
             watcher.passes(12_000)
             watcher.advance(5, 9, "examples")
             watcher._bars.refresh()
+            watcher.in_hand({"search vs none": 4.0})
+            watcher._bars.refresh()
         watcher.finished_cell("done", cached=False)
         watcher._bars.refresh()
     text = lines(console)
-    for word in ("search vs smoothing", "5/9", "examples", "12 k passes", "1/3"):
+    for word in ("search vs smoothing", "5/9", "examples", "12 k passes", "for 4 s", "1/3"):
         assert word in text

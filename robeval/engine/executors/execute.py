@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from robeval.engine.catalog import Catalog
 from robeval.engine.evaluate import Evaluator
 from robeval.engine.executors.schedule import Failed, Pool, schedule
 from robeval.engine.executors.worker import Job, Task
 from robeval.engine.figures import blank_record
-from robeval.engine.plan import Cell, Plan, fits_of
+from robeval.engine.plan import Cell, Fit, Plan, fits_of, warm_start
 from robeval.engine.run import Interrupted, guarded
 from robeval.results.places import is_url, shown
 from robeval.results.records import CellRecord
@@ -92,19 +93,26 @@ def _reachable(folder: Path, *, elsewhere: bool) -> str:
 def by_workers(
     pool: Pool[object], plan: Plan, evaluator: Evaluator, cells: Sequence[Cell], jobs: int
 ) -> Iterator[Done]:
-    """First the trainings that several cells share, each once; then the cells."""
+    """The trainings, each once, and every cell as soon as its own are there."""
     watcher, known = evaluator.watcher, {cell.id: cell for cell in cells}
-    needed = {fit for cell in cells for fit in fits_of(cell, plan.catalog)}
-    fits = [
-        Task("fit", str(number))
-        for number, fit in enumerate(plan.fits())
-        if fit in needed and evaluator.trainings.is_missing(fit)
-    ]
-    with watcher.task(f"training {len(fits)} victims with {jobs} workers"):
-        for count, _ in enumerate(schedule(pool, fits, jobs), start=1):
-            watcher.advance(count, len(fits), "victims")
-    with watcher.task(f"{len(cells)} cells with {jobs} workers"):
-        for result in schedule(pool, [Task("cell", cell.id) for cell in cells], jobs):
+    fits = {fit: Task("fit", str(number)) for number, fit in enumerate(plan.fits())}
+    is_missing = evaluator.trainings.is_missing
+    tasks = graph(plan.catalog, cells, {fit: task for fit, task in fits.items() if is_missing(fit)})
+    labels = {task: str(fit) for fit, task in fits.items()}
+    labels |= {Task("cell", cell.id): str(cell) for cell in cells}
+
+    def tell(in_hand: Mapping[Task, float]) -> None:
+        watcher.in_hand({labels[task]: seconds for task, seconds in in_hand.items()})
+
+    trainings = len(tasks) - len(cells)
+    first = f"{trainings} trainings, " if trainings else ""
+    with watcher.task(f"{first}{len(cells)} cells with {jobs} workers"):
+        for result in schedule(pool, tasks, jobs, tell):
+            if result.task.kind == "fit":
+                reason = result.reason if isinstance(result, Failed) else result.record
+                label = labels[result.task]
+                watcher.say(f"not trained: {label}: {reason}" if reason else f"trained {label}")
+                continue
             cell = known[result.task.name]
             if isinstance(result, Failed):
                 reason = f"tried twice: {result.reason}"
@@ -119,3 +127,15 @@ def by_workers(
             if record.status == "failed":
                 watcher.say(f"failed: {cell}: {record.error}")
             yield cell, record, result.cached
+
+
+def graph(catalog: Catalog, cells: Sequence[Cell], missing: Mapping[Fit, Task]) -> dict[Task, list[Task]]:
+    """What has to be done, and what each task needs first: a cell its trainings, a training its warm start."""
+    needs = {cell: [fit for fit in fits_of(cell, catalog) if fit in missing] for cell in cells}
+    wanted = {fit for fits in needs.values() for fit in fits}
+    tasks: dict[Task, list[Task]] = {}
+    for fit, task in missing.items():
+        if fit in wanted:
+            start = warm_start(fit, catalog)
+            tasks[task] = [missing[start]] if start and start in missing else []
+    return tasks | {Task("cell", cell.id): [missing[fit] for fit in fits] for cell, fits in needs.items()}

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -51,11 +51,13 @@ class Processes(Pool[Handle]):
         with contextlib.suppress(OSError):
             worker.line.send(task)
 
-    def wait(self, busy: Sequence[Handle]) -> tuple[Handle, Answer | Lost]:
+    def wait(self, busy: Collection[Handle], patience_s: float) -> tuple[Handle, Answer | Lost] | None:
         """The first that answers or dies."""
         lines = {handle.line: handle for handle in busy}
         ends = {handle.process.sentinel: handle for handle in busy}
-        ready = wait([*lines, *ends])
+        ready = wait([*lines, *ends], patience_s)
+        if not ready:
+            return None
         for line in ready:
             if line in lines:
                 handle = lines[line]

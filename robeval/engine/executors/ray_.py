@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
@@ -75,10 +75,13 @@ class RayActors(Pool[Handle]):
         """Let the actor answer."""
         worker.pending = worker.actor.answer.remote(task)
 
-    def wait(self, busy: Sequence[Handle]) -> tuple[Handle, Answer | Lost]:
+    def wait(self, busy: Collection[Handle], patience_s: float) -> tuple[Handle, Answer | Lost] | None:
         """The first that answers or is lost."""
         by_pending = {handle.pending: handle for handle in busy}
-        (ready,), _ = self.ray.wait(list(by_pending), num_returns=1)
+        found, _ = self.ray.wait(list(by_pending), num_returns=1, timeout=patience_s)
+        if not found:
+            return None
+        (ready,) = found
         handle = by_pending[ready]
         try:
             return handle, Answer(*self.ray.get(ready))

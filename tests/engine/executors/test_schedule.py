@@ -1,13 +1,13 @@
 """Who does what when workers come and go."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import pytest
 
 from robeval.engine.executors.schedule import Failed, Lost, Pool, schedule
 from robeval.engine.executors.worker import Answer, Task
 
-TASKS = [Task("cell", name) for name in "abcde"]
+TASKS: dict[Task, list[Task]] = {Task("cell", name): [] for name in "abcde"}
 
 
 class Pretend(Pool[int]):
@@ -18,6 +18,8 @@ class Pretend(Pool[int]):
         self.deadly = dict(deadly)
         self.started = 0
         self.most_busy = 0
+        self.slow = 0
+        """Waits in which nobody is done."""
         self.has: dict[int, Task] = {}
 
     def start(self) -> int:
@@ -27,9 +29,12 @@ class Pretend(Pool[int]):
     def give(self, worker: int, task: Task) -> None:
         self.has[worker] = task
 
-    def wait(self, busy: Sequence[int]) -> tuple[int, Answer | Lost]:
+    def wait(self, busy: Collection[int], patience_s: float) -> tuple[int, Answer | Lost] | None:
+        if self.slow:
+            self.slow -= 1
+            return None
         self.most_busy = max(self.most_busy, len(busy))
-        worker = busy[0]
+        worker = next(iter(busy))
         task = self.has.pop(worker)
         if self.deadly.get(task.name, 0):
             self.deadly[task.name] -= 1
@@ -67,10 +72,39 @@ def test_a_task_that_loses_two_workers_fails_and_the_others_go_on() -> None:
     assert [(r.task.name, r.reason) for r in results if isinstance(r, Failed)] == [("b", "gone")]
 
 
+def test_what_is_in_hand_is_told_while_nothing_is_finished() -> None:
+    """Every task that a worker has, with the seconds that it has had it."""
+    pool = Pretend({})
+    pool.slow = 2
+    told: list[dict[Task, float]] = []
+    assert names(list(schedule(pool, TASKS, 2, lambda in_hand: told.append(dict(in_hand))))) == list("abcde")
+    assert [set(in_hand) for in_hand in told] == [set(list(TASKS)[:2])] * 2
+    assert all(0 <= first <= second for first, second in zip(told[0].values(), told[1].values(), strict=True))
+
+
+@pytest.mark.parametrize("deadly", [{}, {"first": 1}, {"first": 2}])
+def test_a_task_waits_for_what_it_needs_and_no_longer(deadly: dict[str, int]) -> None:
+    """Others go on meanwhile; a need that failed holds nobody up."""
+    first, second, free = Task("fit", "first"), Task("fit", "second"), Task("cell", "free")
+    after, last = Task("cell", "after"), Task("cell", "last")
+    needs: dict[Task, list[Task]] = {
+        first: [],
+        second: [first],
+        after: [first],
+        last: [second, first],
+        free: [],
+    }
+    order = [result.task for result in schedule(Pretend(deadly), needs, 2)]
+    assert sorted(order) == sorted(needs), "each once"
+    for task, wanted in needs.items():
+        assert all(order.index(need) < order.index(task) for need in wanted)
+    assert order.index(free) < order.index(last)
+
+
 def test_idle_workers_are_kept_for_the_next_schedule() -> None:
     """Trainings and cells share their workers."""
     pool = Pretend({})
-    list(schedule(pool, TASKS[:2], 2))
+    list(schedule(pool, dict(list(TASKS.items())[:2]), 2))
     list(schedule(pool, TASKS, 2))
     assert pool.started == 2
 
@@ -78,5 +112,5 @@ def test_idle_workers_are_kept_for_the_next_schedule() -> None:
 def test_nothing_to_do_starts_nobody() -> None:
     """No task, no worker."""
     pool = Pretend({})
-    assert list(schedule(pool, [], 3)) == []
+    assert list(schedule(pool, {}, 3)) == []
     assert pool.started == 0
