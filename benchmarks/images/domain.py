@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from robeval.arrays import Batch, per_example
-from robeval.plugins.contracts import Defaults, Domain, Metric, Trial
+from robeval.plugins.contracts import Domain, Metric, Trial
+from robeval.plugins.defaults import Defaults
 
 
 @dataclass(frozen=True)

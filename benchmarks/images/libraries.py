@@ -17,7 +17,8 @@ from benchmarks.images.domain import PictureDomain, Pictures
 from benchmarks.images.models import CLASSES, OfPictures
 from benchmarks.images.pgd import PGD
 from benchmarks.machine import version_of
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 
 Way = Callable[[int], Tensor]

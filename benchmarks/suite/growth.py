@@ -17,7 +17,8 @@ from robeval.domains.trajectory.batch import SceneBatch
 from robeval.domains.trajectory.domain import Trajectory
 from robeval.domains.trajectory.victims.base import Predictor
 from robeval.domains.trajectory.victims.grip import GRIP
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 from robeval_attacks.trajectory.search import Search
 

@@ -20,7 +20,8 @@ from robeval.domains.trajectory.victims.base import Predictor
 from robeval.domains.trajectory.victims.grip import GRIP
 from robeval.domains.trajectory.victims.lstm import LSTM
 from robeval.plugins.contracts import Attack
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 from robeval_attacks.trajectory.pso import ParticleSwarm
 from robeval_attacks.trajectory.sa_attack import SAAttack

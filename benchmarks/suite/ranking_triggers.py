@@ -12,7 +12,8 @@ from benchmarks.plain.triggers import BEAMS, CANDIDATES, GRADIENT_STEPS, LENGTH,
 from benchmarks.turns import in_turns
 from robeval.domains.ranking.batch import RankingBatch, ranked_lists
 from robeval.domains.ranking.domain import RankingDomain
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 from robeval_attacks.ranking.anchored import anchors_of
 from robeval_attacks.ranking.pat import PAT

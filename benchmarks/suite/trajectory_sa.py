@@ -13,7 +13,8 @@ from benchmarks.turns import in_turns
 from robeval.domains.trajectory.batch import SceneBatch
 from robeval.domains.trajectory.domain import Trajectory
 from robeval.domains.trajectory.victims.lstm import LSTM
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 from robeval_attacks.trajectory.sa_attack import SAAttack
 from robeval_attacks.trajectory.sa_vehicle import STATIONARY_M, CleanDrive, Published

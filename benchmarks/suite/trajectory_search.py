@@ -13,7 +13,8 @@ from benchmarks.trivial import Trivial, scenes
 from benchmarks.turns import in_turns
 from robeval.domains.trajectory.batch import SceneBatch
 from robeval.domains.trajectory.domain import Trajectory
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 from robeval_attacks.trajectory import search
 

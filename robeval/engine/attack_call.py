@@ -14,8 +14,9 @@ from robeval.engine.pace import Stopwatch, Took
 from robeval.engine.stage import Stage
 from robeval.errors import AccessError, PluginError, QueryBudgetSpent, UsageError
 from robeval.plugins.contracts import Attack
+from robeval.plugins.freezing import under_attack
 from robeval.plugins.threat import ThreatModel
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.views import View
 
 
 def call_attack(

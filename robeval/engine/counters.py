@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from robeval.arrays import Batch, per_example, straight_through
 from robeval.plugins.contracts import Domain
-from robeval.plugins.views import under_attack
+from robeval.plugins.freezing import under_attack
 
 COUNTER_DRAWS = 16
 """Draws of a random defense that the counter-measure averages over."""

@@ -11,7 +11,8 @@ from torch import nn
 
 from robeval.arrays import Batch
 from robeval.plugins.contracts import Domain
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 
 REPEATS = 3
 LONG_S = 0.5

@@ -24,8 +24,9 @@ from robeval.engine.victim_weights import restore_weights, weights_of
 from robeval.errors import DataError, PluginError
 from robeval.plugins.contracts import Attack
 from robeval.plugins.data import Dataset
+from robeval.plugins.freezing import under_attack
 from robeval.plugins.threat import Budget, ThreatModel
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 
 

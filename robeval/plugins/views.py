@@ -1,7 +1,6 @@
 """What an attack sees of the victim: as much as its threat model grants, and every question is counted."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -287,28 +286,3 @@ class View(Generic[B]):
 
         copy.register_hook(observe)  # type: ignore[no-untyped-call]
         return copy
-
-
-@contextmanager
-def under_attack(victim: nn.Module) -> Iterator[None]:
-    """Frozen weights, gradients possible; everything as before afterwards.
-
-    Rounds of randomised defenses return to the one that the evaluation scores.
-    """
-    frozen = [parameter for parameter in victim.parameters() if parameter.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    _set_round(victim, 1)
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
-        _set_round(victim, 0)
-
-
-def _set_round(victim: nn.Module, number: int) -> None:
-    for module in victim.modules():
-        if isinstance(module, Noise):
-            module.round = number

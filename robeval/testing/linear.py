@@ -16,8 +16,9 @@ from pydantic import Field
 from torch import Tensor
 
 from robeval.arrays import Batch
-from robeval.plugins.contracts import Attack, Defaults, Domain, Metric, Probes, Profile, Trial
+from robeval.plugins.contracts import Attack, Domain, Metric, Trial
 from robeval.plugins.data import Dataset, Split
+from robeval.plugins.defaults import Defaults, Probes, Profile
 from robeval.plugins.registry import Registry
 from robeval.plugins.threat import Budget, ThreatModel
 from robeval.plugins.victim import Victim

@@ -20,7 +20,8 @@ from robeval.engine.plan import Plan, make_plan
 from robeval.engine.progress import Watcher
 from robeval.engine.run import run
 from robeval.plugins.discovery import built_in
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.results.records import CellRecord
 from robeval.results.store import RunFolder
 from robeval.seeding import Seed

@@ -11,7 +11,7 @@ from benchmarks.suite.eth_ucy import shown
 from benchmarks.suite.public import folder
 from benchmarks.suite.trajectory_sa import AGREE_M, disagreement_m, driving
 from robeval.domains.trajectory.victims.lstm import LSTM
-from robeval.plugins.views import under_attack
+from robeval.plugins.freezing import under_attack
 
 
 def test_a_command_that_fails_is_an_error(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import torch
 
 from robeval.arrays import Batch
 from robeval.plugins.discovery import GROUP, discover
+from robeval.plugins.freezing import under_attack
 from robeval.plugins.options import configure
 from robeval.plugins.registry import Registry
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 
 SIZE = {"train_scenes": 50, "val_scenes": 10, "test_scenes": 5}

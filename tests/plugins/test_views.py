@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from robeval.arrays import Batch
 from robeval.errors import AccessError, QueryBudgetSpent
 from robeval.plugins.contracts import Domain, Trial
+from robeval.plugins.freezing import under_attack
 from robeval.plugins.threat import Access, Budget, ThreatModel
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Noise, Seed
 
 IDS = ("a", "b", "c")

@@ -13,7 +13,8 @@ from robeval.domains.diffusion.batch import Drawn, PromptBatch
 from robeval.domains.diffusion.judging import judge_of
 from robeval.domains.diffusion.metrics import Seen, everything_right, kid_shares, seen
 from robeval.errors import AccessError
-from robeval.plugins.contracts import Defaults, Domain, Metric, Probes, Profile, Trial
+from robeval.plugins.contracts import Domain, Metric, Trial
+from robeval.plugins.defaults import Defaults, Probes, Profile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

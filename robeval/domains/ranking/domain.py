@@ -12,7 +12,8 @@ from robeval.domains.ranking import budget, metrics, naturalness
 from robeval.domains.ranking.batch import RankedLists, Ranking, RankingBatch, ranked_lists
 from robeval.domains.ranking.ranker import Ranker
 from robeval.errors import AccessError
-from robeval.plugins.contracts import Defaults, Domain, Metric, Probes, Profile, Trial
+from robeval.plugins.contracts import Domain, Metric, Trial
+from robeval.plugins.defaults import Defaults, Probes, Profile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

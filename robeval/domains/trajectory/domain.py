@@ -14,7 +14,8 @@ from robeval.domains.trajectory.corridor import TOLERANCE
 from robeval.domains.trajectory.kinematics import excess
 from robeval.domains.trajectory.objectives import Yardstick, yardstick
 from robeval.errors import AccessError
-from robeval.plugins.contracts import Defaults, Domain, Metric, Probes, Trial
+from robeval.plugins.contracts import Domain, Metric, Trial
+from robeval.plugins.defaults import Defaults, Probes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -27,11 +27,12 @@ from robeval.engine.stage import Stage
 from robeval.errors import QueryBudgetSpent, RobevalError
 from robeval.plugins.contracts import Attack, Defense, Domain
 from robeval.plugins.data import Dataset
+from robeval.plugins.freezing import under_attack
 from robeval.plugins.options import configure, describe
 from robeval.plugins.registry import Entry, Registry
 from robeval.plugins.specs import PluginSpec
 from robeval.plugins.victim import Victim
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.views import View
 from robeval.results.store import RunFolder
 from robeval.seeding import Seed
 from robeval.testing.conformance.check import Broken, NotApplicable

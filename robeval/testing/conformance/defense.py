@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from robeval.engine.victim_weights import restore_weights, weights_of
 from robeval.plugins.contracts import Certifies, Defense
+from robeval.plugins.freezing import under_attack
 from robeval.plugins.threat import Budget, ThreatModel
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 from robeval.testing.conformance.bench import (
     Bench,

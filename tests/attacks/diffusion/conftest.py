@@ -16,7 +16,8 @@ from robeval.domains.diffusion.victims.base import LatentDiffusion, scaled_linea
 from robeval.domains.diffusion.victims.small import Small
 from robeval.plugins.contracts import Attack
 from robeval.plugins.data import TrainingOnly
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 from robeval_datasets.diffusion.synthetic import Synthetic
 

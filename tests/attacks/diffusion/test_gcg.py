@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from robeval.domains.diffusion.batch import PromptBatch
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 from robeval_attacks.diffusion import gcg
 from robeval_attacks.diffusion.aim import Aim

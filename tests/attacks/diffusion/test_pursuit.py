@@ -7,8 +7,9 @@ import torch
 from robeval.domains.diffusion.batch import PromptBatch
 from robeval.domains.diffusion.domain import Diffusion
 from robeval.domains.diffusion.victims.small import Small
+from robeval.plugins.freezing import under_attack
 from robeval.plugins.threat import Budget, ThreatModel
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 from robeval_attacks.diffusion.adam import Adam
 from robeval_attacks.diffusion.aim import Aim

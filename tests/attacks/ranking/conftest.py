@@ -15,7 +15,8 @@ from robeval.domains.ranking.text import to_bytes
 from robeval.domains.ranking.tokens import Tokenizer, Tokens, corpus_tokenizer
 from robeval.plugins.contracts import Attack
 from robeval.plugins.data import Dataset, Split
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 
 TOPICS = (

@@ -14,7 +14,8 @@ from robeval.domains.trajectory.domain import Trajectory
 from robeval.domains.trajectory.objectives import objective_values, yardstick
 from robeval.domains.trajectory.victims.base import Predictor, displacement
 from robeval.plugins.contracts import Attack
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 
 NUSCENES = (8.599, 1.275, 0.468, 1.957, 0.535)

@@ -11,7 +11,8 @@ from robeval.domains.trajectory.budget import spent
 from robeval.domains.trajectory.domain import Trajectory
 from robeval.domains.trajectory.objectives import OBJECTIVES, objective_values, yardstick
 from robeval.domains.trajectory.victims.base import Predictor, displacement
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.freezing import under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 from robeval_attacks.trajectory.pursuit import Hunt
 from robeval_attacks.trajectory.sa_attack import SAAttack

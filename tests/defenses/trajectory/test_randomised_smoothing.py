@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from robeval.domains.trajectory.domain import Trajectory
+from robeval.plugins.freezing import under_attack
 from robeval.plugins.threat import Budget, ThreatModel
-from robeval.plugins.views import View, under_attack
+from robeval.plugins.views import View
 from robeval.seeding import Seed
 from robeval_defenses.trajectory.randomised_smoothing import RandomisedSmoothing
 
