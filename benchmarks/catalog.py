@@ -72,7 +72,7 @@ BENCHMARKS = (
         "L-inf PGD with random start: same model, examples, steps, step size and number of passes, one thread, in "
         "turns. Overhead: CPU time over that of the bare forward and backward passes of the same round.",
         "peers:measure",
-        95,
+        270,
     ),
     _in_suite(
         "overhead",

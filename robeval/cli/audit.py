@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robeval.cli.interruption import interrupted
+
 if TYPE_CHECKING:
     from robeval.engine.cache import Cache
     from robeval.engine.plan import Plan
@@ -44,19 +46,17 @@ def command(context: click.Context, /, run: str, **flags: Any) -> int:
     from robeval.engine.cache import Cache, cache_directory
     from robeval.engine.progress import Watcher, watcher_for
     from robeval.engine.replay import plan_of
-    from robeval.engine.run import Interrupted, answering_ctrl_c
+    from robeval.engine.run import Interrupted, answering_signals
     from robeval.report.summary import find_run
 
     folder = find_run(run)
     plan = plan_of(folder)
     watcher = Watcher() if flags["quiet"] else watcher_for(Console(stderr=True))
     try:
-        with answering_ctrl_c(), watcher:
+        with answering_signals(), watcher:
             conduct(plan, folder, Cache(cache_directory()), watcher, flags)
-    except (Interrupted, KeyboardInterrupt):
-        words = shlex.join(["robeval", *(context.obj or ())])
-        click.echo(f"\ninterrupted; nothing finished is lost. Continue with: {words}", err=True)
-        return 130
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        return interrupted(stopped, shlex.join(["robeval", *(context.obj or ())]))
     show(folder, flags["json_file"])
     return exit_code(folder, strict=flags["strict"])
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robeval.cli.flags import plugin_files
+from robeval.cli.interruption import interrupted
 from robeval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def command(context: click.Context, /, experiment: Path | None, **flags: Any) ->
     """
     try:
         return _check(experiment, flags, context.obj or ())
-    except KeyboardInterrupt:
-        return _interrupted(context.obj or ())
+    except KeyboardInterrupt as stopped:
+        return interrupted(stopped, _repeat(context.obj or ()))
 
 
 def _check(experiment: Path | None, flags: dict[str, Any], words: Sequence[str]) -> int:
@@ -117,8 +118,8 @@ def _conduct(request: Request, flags: dict[str, Any], words: Sequence[str], scre
     watcher = Watcher() if flags["quiet"] else watcher_for(screen)
     try:
         verdict = check(request, watcher, _say)
-    except (Interrupted, KeyboardInterrupt):
-        return _interrupted(words)
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        return interrupted(stopped, _repeat(words))
     _tell(verdict, flags)
     code: int = verdict.exit_code
     return code
@@ -170,8 +171,3 @@ def _check_targets(flags: dict[str, Any]) -> None:
 
 def _repeat(words: Sequence[str]) -> str:
     return shlex.join(["robeval", *(word for word in words if word != "--fresh")])
-
-
-def _interrupted(words: Sequence[str]) -> int:
-    click.echo(f"\ninterrupted; nothing finished is lost. Continue with: {_repeat(words)}", err=True)
-    return 130

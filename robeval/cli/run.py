@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robeval.cli.flags import plugin_files
+from robeval.cli.interruption import interrupted
 from robeval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,8 +127,8 @@ def command(context: click.Context, /, what: str | None, **flags: Any) -> int:
     """
     try:
         return _run(what, flags, context.obj or (), debug="--debug" in sys.argv)
-    except KeyboardInterrupt:
-        return _interrupted(None)
+    except KeyboardInterrupt as stopped:
+        return interrupted(stopped, None)
 
 
 def _run(what: str | None, flags: dict[str, Any], words: Sequence[str], *, debug: bool) -> int:
@@ -230,7 +231,7 @@ def _execute(plan: Plan, flags: dict[str, Any], words: Sequence[str], *, debug: 
     from robeval.cli.tracking import tracked
     from robeval.engine.cache import Cache, cache_directory
     from robeval.engine.progress import Watcher, watcher_for
-    from robeval.engine.run import Interrupted, answering_ctrl_c, run
+    from robeval.engine.run import Interrupted, answering_signals, run
     from robeval.results.places import local_folder
 
     _check_metrics(plan, flags["metrics"])
@@ -240,14 +241,14 @@ def _execute(plan: Plan, flags: dict[str, Any], words: Sequence[str], *, debug: 
     watcher = Watcher() if flags["quiet"] else watcher_for(Console(stderr=True))
     repeat = shlex.join(["robeval", *(word for word in words if word != "--fresh")])
     try:
-        with answering_ctrl_c(), watcher, tracked(plan, folder, watcher, repeat):
+        with answering_signals(), watcher, tracked(plan, folder, watcher, repeat):
             outcome = run(plan, folder, cache, watcher, command=repeat, debug=debug)
             if flags["audit"] or flags["counter"]:
                 from robeval.cli.audit import conduct
 
                 conduct(plan, folder, replace(cache, fresh=False), watcher, flags)
-    except (Interrupted, KeyboardInterrupt):
-        return _interrupted(repeat)
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        return interrupted(stopped, repeat)
     _report(outcome, flags)
     if flags["audit"] or flags["counter"]:
         from robeval.cli.audit import exit_code
@@ -285,12 +286,6 @@ def _report(outcome: Outcome, flags: dict[str, Any]) -> None:
         write_atomically(Path(target), render(outcome.folder, "json").encode())
     where = f"{shown(outcome.folder)} · {outcome.seconds:.1f} s"
     click.echo(f"{where}, {outcome.from_cache} of {len(outcome.records)} cells from cache", err=True)
-
-
-def _interrupted(repeat: str | None) -> int:
-    message = "interrupted; nothing finished is lost."
-    click.echo(f"\n{message} Continue with: {repeat}" if repeat else "\ninterrupted", err=True)
-    return 130
 
 
 def _tell_broken(broken: list[tuple[str, str]]) -> None:

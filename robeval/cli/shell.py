@@ -1,7 +1,7 @@
 """What holds the commands together: help, errors, exit codes.
 
 Exit codes: 0 done, 1 the gate failed, 2 usage, 3 cells (or plugins) failed or are invalid, 4 trust checks
-failed under --strict, 130 interrupted, 141 the reader of our output went away.
+failed under --strict, 130 interrupted, 141 the reader of our output went away, 143 ended by SIGTERM.
 """
 
 from __future__ import annotations

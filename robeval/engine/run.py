@@ -27,7 +27,11 @@ from robeval.results.store import RunFolder
 
 
 class Interrupted(BaseException):
-    """Ctrl-C. Not a KeyboardInterrupt: Lightning answers that by exiting the process on its own terms."""
+    """Ctrl-C or SIGTERM. Not a KeyboardInterrupt: Lightning answers that by exiting the process on its own terms."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
 
 
 @dataclass
@@ -57,8 +61,8 @@ def run(
 ) -> Outcome:
     """Execute every cell of a plan into a run folder; continues what an earlier run left there.
 
-    A failing cell is recorded with its error and the run goes on. Raises Interrupted on Ctrl-C, with everything
-    finished so far on disk.
+    A failing cell is recorded with its error and the run goes on. Raises Interrupted when it is stopped, with
+    everything finished so far on disk.
     """
     store = RunFolder(folder)
     evaluator = Evaluator(plan.experiment, plan.catalog, cache, store, watcher)
@@ -150,18 +154,22 @@ def _told(cell: Cell, record: CellRecord) -> str:
 
 
 @contextmanager
-def answering_ctrl_c() -> Iterator[None]:
-    """SIGINT raises Interrupted at once, also inside Lightning; a second one ends the process."""
+def answering_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Interrupted at once, also inside Lightning; a second one ends the process.
+
+    Lightning alone would answer SIGTERM by failing the training in hand, and the run would go on to the next cell.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def answer(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        raise Interrupted
+        signal.signal(number, signal.SIG_DFL)
+        raise Interrupted(number)
 
-    before = signal.signal(signal.SIGINT, answer)
+    before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -83,17 +83,17 @@ def prepare(request: Request) -> Prepared:
 
 
 def conduct(prepared: Prepared, watcher: Watcher) -> Verdict:
-    """Run (cached cells are reused) and judge. Raises Interrupted on Ctrl-C, with what is finished on disk."""
+    """Run (cached cells are reused) and judge. Raises Interrupted when it is stopped, with what is finished on disk."""
     from filelock import FileLock
 
     from robeval.engine.cache import Cache, cache_directory
-    from robeval.engine.run import answering_ctrl_c, run
+    from robeval.engine.run import answering_signals, run
     from robeval.gate.judge import judge
 
     request, folder = prepared.request, prepared.folder
     started = time.perf_counter()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with answering_ctrl_c(), watcher, FileLock(folder.parent / f".{folder.name}.lock"):
+    with answering_signals(), watcher, FileLock(folder.parent / f".{folder.name}.lock"):
         cache = Cache(cache_directory(), fresh=request.fresh)
         run(prepared.plan, folder, cache, watcher, command=request.command)
         findings, new = judge(

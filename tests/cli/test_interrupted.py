@@ -128,3 +128,78 @@ def test_a_second_run_in_the_same_folder_is_refused(
     first.communicate()
     with held(home / "out"):
         pass
+
+
+TERMINATED = '''
+"""A guest that sends its own process SIGTERM once: in the middle of a training, or of an attack."""
+
+import os
+import signal
+from dataclasses import dataclass
+
+from robeval.testing import linear
+
+
+def once(place):
+    mark = os.environ["TERMINATED_MARK"]
+    if os.environ["TERMINATED_AT"] == place and not os.path.exists(mark):
+        open(mark, "w").close()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Line(linear.FittedLine):
+    """A fitted line. Source: a test."""
+
+    def loss(self, batch):
+        once("training")
+        return super().loss(batch)
+
+
+@dataclass(frozen=True)
+class Corner(linear.RandomCorner):
+    """A random corner. Source: a test."""
+
+    def perturb(self, view, batch, budget, draw):
+        once("attack")
+        return super().perturb(view, batch, budget, draw)
+
+
+def register(registry):
+    linear.register(registry)
+    registry.victim("linear/line-of-guest", Line)
+    registry.attack("linear/corner-of-guest", Corner)
+'''
+
+
+@pytest.mark.parametrize("place", ["training", "attack"])
+def test_sigterm_ends_the_run_and_fails_no_cell(
+    home: Path, robeval: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Also inside Lightning, which would let the run go on: exit code 143, and the same command ends what was begun."""
+    guest = home / "guest.py"
+    guest.write_text(TERMINATED)
+    monkeypatch.setenv("TERMINATED_AT", place)
+    monkeypatch.setenv("TERMINATED_MARK", str(home / "mark"))
+    words = [
+        "run",
+        "linear",
+        "--plugin",
+        guest,
+        "--victim",
+        "line-of-guest",
+        "-a",
+        "corner-of-guest",
+        "-d",
+        "none",
+    ]
+    before = signal.getsignal(signal.SIGTERM)
+    stopped = robeval(*words, "--out", "out")
+    assert stopped.code == 143
+    assert "Continue with: robeval run linear" in stopped.err
+    assert "failed" not in stopped.err
+    assert "Traceback" not in stopped.err
+    assert signal.getsignal(signal.SIGTERM) is before
+    finished = robeval(*words, "--out", "out", "--json", "summary.json")
+    assert finished.code == 0, finished.err
+    cells = json.loads((home / "summary.json").read_text())["cells"]
+    assert [cell["status"] for cell in cells] == ["done", "done"]

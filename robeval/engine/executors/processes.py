@@ -89,6 +89,8 @@ class Processes(Pool[Handle]):
 def serve(job: Job, line: Connection) -> None:
     """A worker's whole life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends its workers
+    # Lightning composes its handler with this one; alone it would fail the cell in hand and let the worker go on.
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     worker = Worker(job)
     while True:
