@@ -7,12 +7,14 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from robeval.errors import MissingFile, PluginError, RobevalError
 from robeval.plugins.registry import Entry, Registry
@@ -89,15 +91,29 @@ def _place(guest: EntryPoint) -> str:
     return f"{owner} (entry point {guest.name} = {guest.value})"
 
 
+class SourceAlone(SourceFileLoader):
+    """Reads a plugin's source and no byte code of it.
+
+    Byte code counts as fresh when its second and its size fit: an edit within the second would run as what it was,
+    and its figures be kept under the fingerprint of what it is.
+    """
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """Not to be had, which is how Python's loader is told to leave byte code alone."""
+        raise OSError(f"no byte code for {path}")
+
+
 def _module_of(path: Path) -> ModuleType:
     """The file as a module of its own, known to `sys.modules` so that its classes' source can be read."""
     file = path / "__init__.py" if path.is_dir() else path
     if not file.is_file():
         raise MissingFile(file, "--plugin takes a Python file, or a folder with an __init__.py.")
     name = f"robeval_plugin_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
+    if file.suffix != ".py":
         raise PluginError(f"{file} is not a Python file (expected a name that ends in .py)")
+    spec = importlib.util.spec_from_file_location(name, file, loader=SourceAlone(name, str(file)))
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

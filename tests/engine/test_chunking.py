@@ -1,6 +1,6 @@
 """No figure depends on how examples are cut into batches: held on a domain's own attacks, not on lines only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from robeval.domains.ranking import language, next_sentence
 from robeval.engine.cache import Cache
 from robeval.engine.experiment import build_experiment
 from robeval.engine.plan import make_plan
@@ -62,7 +63,18 @@ CASES = (
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], dict[int, dict[str, Rows]]]:
+def hasty() -> Iterator[None]:
+    """Language and next-sentence models of a few steps: what they say matters here as little as who says it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (language, next_sentence):
+            patch.setattr(module, "STEPS", 5)
+        yield
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    tmp_path_factory: pytest.TempPathFactory, hasty: None
+) -> Callable[[Case], dict[int, dict[str, Rows]]]:
     """The outcomes of a case's attacks, by the size of the batches and by attack."""
 
     @cache

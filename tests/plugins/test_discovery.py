@@ -1,6 +1,8 @@
 """Discovery: our own packages, installed guests and single files come through one door."""
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -98,6 +100,16 @@ def test_a_changed_file_is_read_again(write: Write) -> None:
     cls = discover([path]).load("attack", "trajectory/mine")
     assert configure(cls, {}, "x").steps == 33
     assert "= 33" in inspect.getsource(cls)
+
+
+def test_an_edit_within_the_second_is_read(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Same size and same time: to Python, byte code of the old text fits the new one."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for steps in (3, 4):
+        path = write(PLUGIN.replace("{target}", "Mine").replace("steps: int = 3", f"steps: int = {steps}"))
+        os.utime(path, (1e9, 1e9))
+        cls = discover([path]).load("attack", "trajectory/mine")
+        assert configure(cls, {}, "x").steps == steps
 
 
 def test_a_file_given_twice_counts_once(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
