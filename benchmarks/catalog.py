@@ -72,7 +72,7 @@ BENCHMARKS = (
         "L-inf PGD with random start: same model, examples, steps, step size and number of passes, one thread, in "
         "turns. Overhead: CPU time over that of the bare forward and backward passes of the same round.",
         "peers:measure",
-        270,
+        330,
     ),
     _in_suite(
         "overhead",
@@ -142,7 +142,7 @@ BENCHMARKS = (
         "Wall seconds of the default trajectory run's cells, its victims trained beforehand: one after the other "
         "against two workers, in turns.",
         "executors:measure",
-        150,
+        350,
     ),
     _in_suite(
         "eth-ucy",

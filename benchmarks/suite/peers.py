@@ -71,7 +71,7 @@ def measure(quick: bool) -> Measured:
 def _against(
     victim: Victim, peers: dict[str, Callable[[Task], Way]], quick: bool
 ) -> tuple[list[tuple[Figure | str, ...]], list[Claim]]:
-    steps, rounds, count = (2, 2, 16) if quick else (10, 20, 48)
+    steps, rounds, count = (2, 2, 16) if quick else (20, 20, 24)
     torch.manual_seed(0)
     say(f"training the {victim.name} model")
     model = trained(victim.make(), 5 if quick else victim.training_steps)
