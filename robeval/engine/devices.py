@@ -11,12 +11,9 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import parent_process
-from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -27,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from robeval.arrays import Batch
 from robeval.engine.blame import reason
+from robeval.engine.helper_process import belong_to_the_main_process
 from robeval.engine.memory import Portions, guarded_memory
 from robeval.engine.modules import EvaluationModule
 from robeval.engine.quiet import hush_lightning, quiet_lightning
@@ -67,9 +65,7 @@ class DeviceModule(pl.LightningModule):
         self.inner: EvaluationModule | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # The first that happens in a new process: Ctrl-C is for the main one, which ends the others.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        belong_to_the_main_process()  # the first that happens in a new process
         hush_lightning()
         super().__setstate__(state)  # type: ignore[no-untyped-call]
 
@@ -262,11 +258,3 @@ def job_of(evaluator: Any, devices: int) -> Job:
         number=0,
         paths=tuple(os.path.abspath(path) for path in sys.path),
     )
-
-
-def _end_with_parent() -> None:
-    """A process whose main process was killed must not go on writing beside the run that resumes."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

@@ -118,16 +118,16 @@ class PlainLines(Watcher):
         self.say(label)
 
     def advance(self, done: int, total: int, unit: str) -> None:
+        self._now_and_then(f"  {self.label}: {done}/{total} {unit}")
+
+    def in_hand(self, seconds: Mapping[str, float]) -> None:
+        self._now_and_then(f"  in hand: {_in_hand(seconds)}")
+
+    def _now_and_then(self, text: str) -> None:
         now = time.monotonic()
         if now - self._last >= self.every_s:
             self._last = now
-            self.say(f"  {self.label}: {done}/{total} {unit}")
-
-    def in_hand(self, seconds: Mapping[str, float]) -> None:
-        now = time.monotonic()
-        if seconds and now - self._last >= self.every_s:
-            self._last = now
-            self.say(f"  in hand: {_in_hand(seconds)}")
+            self.say(text)
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)

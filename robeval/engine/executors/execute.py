@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from robeval.engine.catalog import Catalog
@@ -96,8 +96,7 @@ def by_workers(
     """The trainings, each once, and every cell as soon as its own are there."""
     watcher, known = evaluator.watcher, {cell.id: cell for cell in cells}
     fits = {fit: Task("fit", str(number)) for number, fit in enumerate(plan.fits())}
-    is_missing = evaluator.trainings.is_missing
-    tasks = graph(plan.catalog, cells, {fit: task for fit, task in fits.items() if is_missing(fit)})
+    tasks = graph(plan.catalog, cells, fits, evaluator.trainings.is_missing)
     labels = {task: str(fit) for fit, task in fits.items()}
     labels |= {Task("cell", cell.id): str(cell) for cell in cells}
 
@@ -129,13 +128,18 @@ def by_workers(
             yield cell, record, result.cached
 
 
-def graph(catalog: Catalog, cells: Sequence[Cell], missing: Mapping[Fit, Task]) -> dict[Task, list[Task]]:
+def graph(
+    catalog: Catalog, cells: Sequence[Cell], fits: Mapping[Fit, Task], is_missing: Callable[[Fit], bool]
+) -> dict[Task, list[Task]]:
     """What has to be done, and what each task needs first: a cell its trainings, a training its warm start."""
-    needs = {cell: [fit for fit in fits_of(cell, catalog) if fit in missing] for cell in cells}
-    wanted = {fit for fits in needs.values() for fit in fits}
-    tasks: dict[Task, list[Task]] = {}
-    for fit, task in missing.items():
-        if fit in wanted:
-            start = warm_start(fit, catalog)
-            tasks[task] = [missing[start]] if start and start in missing else []
-    return tasks | {Task("cell", cell.id): [missing[fit] for fit in fits] for cell, fits in needs.items()}
+    needs: dict[Cell, list[Fit]] = {cell: fits_of(cell, catalog) for cell in cells}
+    wanted = {fit for needed in needs.values() for fit in needed}
+    missing = {fit: task for fit, task in fits.items() if fit in wanted and is_missing(fit)}
+    starts = {task: warm_start(fit, catalog) for fit, task in missing.items()}
+    trainings = {
+        task: [missing[start]] if start and start in missing else [] for task, start in starts.items()
+    }
+    return trainings | {
+        Task("cell", cell.id): [missing[fit] for fit in needed if fit in missing]
+        for cell, needed in needs.items()
+    }

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -14,6 +12,7 @@ from multiprocessing.process import BaseProcess
 
 from robeval.engine.executors.schedule import Lost, Pool
 from robeval.engine.executors.worker import Answer, Job, Task, Worker
+from robeval.engine.helper_process import belong_to_the_main_process
 
 PATIENCE_S = 5.0
 
@@ -88,10 +87,7 @@ class Processes(Pool[Handle]):
 
 def serve(job: Job, line: Connection) -> None:
     """A worker's whole life."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends its workers
-    # Lightning composes its handler with this one; alone it would fail the cell in hand and let the worker go on.
-    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    belong_to_the_main_process()
     worker = Worker(job)
     while True:
         try:
@@ -99,11 +95,3 @@ def serve(job: Job, line: Connection) -> None:
         except (EOFError, OSError):
             return
         line.send(worker.answer(task))
-
-
-def _end_with_parent() -> None:
-    """A worker whose main process was killed must not go on writing beside the run that resumes."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

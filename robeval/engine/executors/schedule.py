@@ -75,22 +75,22 @@ def schedule(
     order.prepare()
     waiting = deque(order.get_ready())
     tries: Counter[Task] = Counter()
-    busy: dict[H, Task] = {}
-    since: dict[H, float] = {}
+    busy: dict[H, tuple[Task, float]] = {}
+    """What each has, and since when."""
     while waiting or busy:
         while waiting and len(busy) < workers:
             worker = pool.idle.pop() if pool.idle else pool.start()
             task = waiting.popleft()
             tries[task] += 1
             pool.give(worker, task)
-            busy[worker], since[worker] = task, time.monotonic()
+            busy[worker] = task, time.monotonic()
         found = pool.wait(busy, BEAT_S)
         if found is None:
             now = time.monotonic()
-            tell({task: now - since[worker] for worker, task in busy.items()})
+            tell({task: now - since for task, since in busy.values()})
             continue
         worker, result = found
-        task = busy.pop(worker)
+        task, _ = busy.pop(worker)
         if isinstance(result, Answer):
             pool.idle.append(worker)
         elif tries[task] < TRIES:

@@ -12,11 +12,7 @@ def given(plan: Plan, trained: tuple[str, ...] = ()) -> dict[str, list[str]]:
     fits = {fit: Task("fit", str(number)) for number, fit in enumerate(plan.fits())}
     words = {task: fit.defense.name for fit, task in fits.items()}
     words |= {Task("cell", cell.id): f"{cell.attack.name} x {cell.defense.name}" for cell in plan.cells}
-    tasks = graph(
-        plan.catalog,
-        plan.cells,
-        {fit: task for fit, task in fits.items() if fit.defense.name not in trained},
-    )
+    tasks = graph(plan.catalog, plan.cells, fits, lambda fit: fit.defense.name not in trained)
     return {words[task]: [words[need] for need in needs] for task, needs in tasks.items()}
 
 

@@ -18,7 +18,7 @@ import os
 import signal
 from dataclasses import dataclass
 
-from robeval.testing.linear import RandomCorner, register as linear
+from robeval.testing.linear import FittedLine, RandomCorner, register as linear
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,20 @@ class Deadly(RandomCorner):
         return super().perturb(view, batch, budget, draw)
 
 
+class Fragile(FittedLine):
+    """Sends its process SIGTERM in the middle of a training, the first time."""
+
+    def loss(self, batch):
+        mark = os.environ["DEADLY_MARK"]
+        if not os.path.exists(mark):
+            open(mark, "w").close()
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().loss(batch)
+
+
 def register(registry):
     linear(registry)
+    registry.victim("linear/fragile", Fragile)
     registry.attack("linear/deadly", Deadly)
 '''
 
@@ -98,3 +110,13 @@ def test_a_killed_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attack
     assert ("SIGKILL" in (outcome.records[1].error or "")) == (status == "failed")
     assert outcome.exit_code(strict=False) == (3 if status == "failed" else 0)
     assert os.path.exists(tmp_path / "mark")
+
+
+def test_a_worker_that_is_told_to_end_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning alone would fail the training, and every cell with it; so another worker trains."""
+    monkeypatch.setenv("DEADLY_MARK", str(tmp_path / "mark"))
+    outcome = executed(tmp_path, "processes", victims=("fragile",), attacks=("none", "random-corner"))
+    assert [record.status for record in outcome.records] == ["done", "done"]
+    assert os.path.exists(tmp_path / "mark")
+    trained = (tmp_path / "cache-processes" / "victims").rglob("*")
+    assert any(path.is_file() for path in trained)
